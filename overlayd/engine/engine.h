@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * engine: everything that decides, and nothing that acts.
+ *
+ * Tour. The host tells what happened, one event at a time, and carries out the effects that come
+ * back, in their order:
+ *
+ *	struct engine *e;
+ *	engine_new(&e, &cfg);
+ *	for (;;) {
+ *		struct engine_event ev = ...;		// with the time at which it happened
+ *		struct engine_effects out;
+ *		engine_step(e, &ev, &out);
+ *		for (size_t i = 0; i < out.n; i++)
+ *			carry_out(&out.v[i]);		// out is valid until the next step
+ *		... wait for the next event, at most until engine_next_wakeup(e), then
+ *ENGINE_EV_TICK
+ *	}
+ *
+ * An effect with an id wants an answer: ENGINE_EV_RESULT with that id (or, for the two lists and a
+ * resolution, their own events). Answers may come in any order and at any time; the engine copes
+ * with lost ones (its own deadline per effect) and ignores late and unknown ones. Effects that
+ * fail are issued again, with a new id, after a back-off; the host never retries by itself.
+ *
+ * The engine has no clock, no socket, no file, no log and no globals: same configuration and same
+ * events give the same effects, bit for bit. Jitter comes from a generator seeded in the config.
+ *
+ * What it holds to
+ * - Self is the policy's peer with our own key (ENGINE_EV_OWN_KEY). Not in the policy, or not
+ *   active: no tunnels, nothing admitted, the firewall stays as guard (fw_base with self NULL).
+ * - Desired are the active peers (policy_peer_active() at the trusted wall time) with whom any
+ *   allow rule joins us, in either direction. A peer that nothing is allowed with gets no tunnel.
+ * - Trusted wall time is the largest of the clock, config.wall_floor_s and what was seen before,
+ *   carried on by the monotonic clock. engine_look().wall_s is worth keeping on disk.
+ * - Revocation, per peer: fw_revoke, kill_sockets, unload_conn, terminate, a list that proves it.
+ *   The firewall cut waits for nothing; nothing is done until it is confirmed. A changed key or
+ *   address under the same name is a revocation first and an admission afterwards.
+ * - No peer is admitted before one complete list of SAs was seen: an SA that another key built
+ *   for the same address must be gone first. Until then (at most config.start_grace_us) a
+ *   firewall table that an earlier run left is left alone.
+ * - Any `ovl.*` or "(unnamed)" IKE_SA that is not desired is terminated; SAs of other names are
+ *   never touched.
+ */
+#ifndef OVERLAYD_ENGINE_ENGINE_H
+#define OVERLAYD_ENGINE_ENGINE_H
+
+#include "policy/policy.h"
+
+/* Bounds on what one event may bring; the host cuts longer input and sets `truncated`. */
+#define ENGINE_SAS_MAX 65536U   /* rows of a snapshot, and SAs the engine remembers */
+#define ENGINE_CHILDREN_MAX 8U  /* child rows of one IKE_SA that are looked at */
+#define ENGINE_TS_MAX 4U        /* selectors of a child that are looked at, each side */
+#define ENGINE_CONNS_MAX 65536U /* names of a get-conns snapshot */
+#define ENGINE_RESOLVED_MAX 8U  /* addresses of one name */
+#define ENGINE_UNDERLAY_MAX 64U /* own underlay addresses */
+#define ENGINE_ID_MAX 128U      /* bytes of an IKE identity incl. NUL: "<peer>.<32 hex digits>" */
+#define ENGINE_CONN_MAX 72U     /* bytes of a connection's name incl. NUL: "ovl.<peer>" */
+#define ENGINE_CONN_PREFIX "ovl."
+#define ENGINE_CHILD_NAME "ovl" /* every connection has this one child */
+#define ENGINE_TEXT_MAX 256U
+#define ENGINE_NEVER INT64_MAX
+
+/*
+ * Time. mono_us never goes back and counts suspended time too (CLOCK_BOOTTIME), microseconds;
+ * wall_s is seconds since the epoch and may jump.
+ */
+struct engine_time {
+	int64_t mono_us;
+	int64_t wall_s;
+};
+
+/* Zeroed fields take the default in brackets. Times in microseconds. */
+struct engine_config {
+	uint64_t seed;               /* of the jitter [1] */
+	int64_t wall_floor_s;        /* last wall time kept on disk [0] */
+	uint32_t load_window;        /* load-conns in flight [16] */
+	uint32_t initiate_window;    /* half-open tunnels of ours at a time [50] */
+	uint32_t end_window;         /* unload-conns and terminates in flight [32] */
+	int64_t effect_timeout_us;   /* an effect without an answer has failed [20 s] */
+	int64_t initiate_timeout_us; /* an initiation without an SA has failed [10 s] */
+	int64_t second_grace_us;     /* how long the second end lets the first try [5 s] */
+	int64_t backoff_min_us;      /* [250 ms] */
+	int64_t backoff_max_us;      /* [30 s] */
+	int64_t resync_us;           /* list-sas and get-conns anew at least this often [30 s] */
+	int64_t halfopen_max_us; /* half-open and "(unnamed)" SAs of others are ended after [30 s]
+	                          */
+	int64_t start_grace_us;  /* see above [2 s] */
+	int64_t warn_us;         /* notice before a peer's time ends [10 min] */
+	uint32_t mtu;            /* of the overlay device [1400] */
+};
+
+/* ---- events: what happened ------------------------------------------------------------- */
+
+enum engine_event_type {
+	ENGINE_EV_TICK,     /* nothing but time */
+	ENGINE_EV_POLICY,   /* .policy: checked and wanted from now on; the engine takes a ref */
+	ENGINE_EV_OWN_KEY,  /* .own_key: our public key */
+	ENGINE_EV_CHARON,   /* .charon: vici connected (both connections) or lost */
+	ENGINE_EV_SAS,      /* .sas: answer to ENGINE_FX_LIST_SAS */
+	ENGINE_EV_CONNS,    /* .conns: answer to ENGINE_FX_LIST_CONNS */
+	ENGINE_EV_SA,       /* .sa: charon's ike-updown, child-updown, ike-rekey, ike-update */
+	ENGINE_EV_PLANE,    /* .plane: the overlay device */
+	ENGINE_EV_FIREWALL, /* .firewall: our table */
+	ENGINE_EV_RESULT,   /* .result: how an effect ended */
+	ENGINE_EV_RESOLVED, /* .resolved: answer to ENGINE_FX_RESOLVE */
+	ENGINE_EV_UNDERLAY, /* .underlay: own addresses changed: failed endpoints are worth a try */
+	ENGINE_EV_RECONNECT, /* .peer: admin: end its SAs and connect anew; NULL: all peers */
+	ENGINE_EV_RESYNC,    /* admin: list SAs now (fresh counters) */
+};
+
+/* charon's states, folded. The host maps names it does not know to _OTHER. */
+enum engine_ike_state {
+	ENGINE_IKE_CONNECTING,  /* CREATED, CONNECTING */
+	ENGINE_IKE_ESTABLISHED, /* ESTABLISHED, REKEYING */
+	ENGINE_IKE_LEAVING,     /* REKEYED, DELETING, DESTROYING */
+	ENGINE_IKE_OTHER,
+};
+enum engine_child_state {
+	ENGINE_CHILD_PENDING,   /* CREATED, ROUTED, INSTALLING, RETRYING */
+	ENGINE_CHILD_INSTALLED, /* INSTALLED, UPDATING, REKEYING */
+	ENGINE_CHILD_LEAVING,   /* REKEYED, DELETING, DELETED, DESTROYING */
+	ENGINE_CHILD_OTHER,
+};
+
+struct engine_child_row {
+	uint32_t id; /* charon's unique id of the CHILD_SA */
+	enum engine_child_state state;
+	struct policy_prefix local_ts[ENGINE_TS_MAX], remote_ts[ENGINE_TS_MAX];
+	uint8_t n_local_ts, n_remote_ts;
+	bool odd_ts; /* some selector is not a plain prefix (ports, protocol, range, dynamic), or
+	                more than ENGINE_TS_MAX */
+	uint64_t bytes_in, bytes_out;
+};
+
+struct engine_sa_row {
+	const char *conn; /* "ovl.node17", "(unnamed)", any foreign name */
+	uint32_t id;      /* charon's unique id of the IKE_SA */
+	enum engine_ike_state state;
+	const char *local_id, *remote_id; /* "" where not known yet */
+	struct policy_addr remote_host;
+	uint16_t remote_port;
+	bool initiator;        /* we initiated it (of a rekeyed one: we rekeyed it) */
+	int64_t established_s; /* since; -1 unknown */
+	int64_t rekey_s;       /* until; INT64_MIN unknown */
+	const struct engine_child_row *children;
+	size_t n_children; /* those beyond ENGINE_CHILDREN_MAX: see truncated */
+	bool truncated;    /* has more children than are told */
+};
+
+enum engine_sa_change {
+	ENGINE_SA_UP,       /* ike-updown up: row (children may be missing) */
+	ENGINE_SA_DOWN,     /* ike-updown down: row.id is gone with all its children */
+	ENGINE_SA_REKEYED,  /* ike-rekey: old_id was replaced by row (the new one), children move */
+	ENGINE_SA_UPDATED,  /* ike-update: row with the new remote_host, children not told */
+	ENGINE_SA_CHILD_UP, /* child-updown up: row with just that child */
+	ENGINE_SA_CHILD_DOWN,    /* child-updown down: row with just that child */
+	ENGINE_SA_CHILD_REKEYED, /* child-rekey: row with just the new child; old_id is the old
+	                            CHILD_SA's */
+};
+
+enum engine_fw_seen {
+	ENGINE_FW_AS_LEFT, /* exactly what the last confirmed effect of this run made it */
+	ENGINE_FW_MISSING, /* our table is not there */
+	ENGINE_FW_FOREIGN, /* somebody else changed it */
+	ENGINE_FW_UNKNOWN, /* cannot be read, or an earlier run's: make it anew */
+};
+
+struct engine_event {
+	enum engine_event_type type;
+	struct engine_time now;
+	union {
+		const struct policy *policy; /* never NULL */
+		struct policy_key own_key;
+		struct {
+			bool connected;
+			uint64_t generation; /* differs for each connection, only rises */
+			const char *text;    /* why not connected, for people; may be NULL */
+		} charon;
+		struct {
+			uint64_t effect_id; /* of the LIST_SAS that it answers */
+			const struct engine_sa_row *rows;
+			size_t n;
+			bool truncated; /* there are more: absence proves nothing */
+		} sas;
+		struct {
+			uint64_t effect_id;
+			const char *const *names; /* all loaded connections, foreign ones too */
+			size_t n;
+			bool truncated;
+		} conns;
+		struct {
+			enum engine_sa_change change;
+			const struct engine_sa_row *row;
+			uint32_t old_id;
+		} sa;
+		struct {
+			bool up;          /* the device is there and up */
+			const char *name; /* "ipsec0", "ovl0"; may be NULL when down */
+		} plane;
+		struct {
+			enum engine_fw_seen seen;
+		} firewall;
+		struct {
+			uint64_t effect_id;
+			int error;        /* 0 or negative errno */
+			const char *text; /* why, for people; may be NULL */
+		} result;
+		struct {
+			uint64_t effect_id;
+			int error;
+			const struct policy_addr *addrs;
+			size_t n;
+		} resolved;
+		struct {
+			const struct policy_addr *addrs; /* all own addresses but the overlay's */
+			size_t n;
+		} underlay;
+		const char *peer;
+	};
+};
+
+/* ---- effects: what to do ---------------------------------------------------------------- */
+
+enum engine_effect_type {
+	ENGINE_FX_LOAD_KEY,    /* vici load-key: our own private key (no data here) */
+	ENGINE_FX_LOAD_CONN,   /* .load */
+	ENGINE_FX_UNLOAD_CONN, /* .conn; not loaded counts as done (result 0) */
+	ENGINE_FX_INITIATE, /* .conn: child ENGINE_CHILD_NAME, timeout -1; result: charon took it */
+	ENGINE_FX_TERMINATE,  /* .terminate; nothing to end counts as done (result 0) */
+	ENGINE_FX_LIST_SAS,   /* .list; answer ENGINE_EV_SAS, or ENGINE_EV_RESULT if it failed */
+	ENGINE_FX_LIST_CONNS, /* vici get-conns; answer ENGINE_EV_CONNS, or ENGINE_EV_RESULT */
+	ENGINE_FX_FW_BASE,    /* .fw_base: replace our whole table in one transaction */
+	ENGINE_FX_FW_ADMIT,   /* .fw_peer: add, or replace what is there for its addresses */
+	ENGINE_FX_FW_REVOKE,  /* .fw_peer: only name, addr4, addr6 count; absent is done (result 0)
+	                       */
+	ENGINE_FX_KILL_SOCKETS, /* .fw_peer: destroy TCP sockets to addr4, addr6; none is done */
+	ENGINE_FX_PLANE,        /* .plane: addresses, routes, MTU of the overlay device */
+	ENGINE_FX_RESOLVE,      /* .resolve: answer ENGINE_EV_RESOLVED (error set if it failed) */
+	ENGINE_FX_NOTICE,       /* .notice: log it, tell clients; no id */
+};
+
+/*
+ * One connection with one child ENGINE_CHILD_NAME: selectors exactly local4/32 local6/128 ===
+ * remote4/32 remote6/128; local.id, remote.id as given; remote.pubkeys exactly `key`; start, dpd
+ * and close actions none; mobike off; ports `port`. Identities name the key, so that a listed SA
+ * tells with which key it was built. remote_addrs: `endpoint` first if it has one, then always any
+ * (0.0.0.0/0, ::/0): the peer may come from elsewhere.
+ */
+struct engine_conn {
+	const char *name; /* "ovl.<peer>" */
+	const char *peer;
+	const char *local_id, *remote_id;
+	struct policy_key key;             /* the peer's */
+	struct policy_addr local4, local6; /* family 0: none */
+	struct policy_addr remote4, remote6;
+	struct policy_addr endpoint; /* family 0: none, the peer must come to us */
+	uint16_t endpoint_port;      /* remote_port; the cluster's when there is no endpoint */
+	uint16_t port;               /* local_port: the cluster's */
+	uint64_t digest;             /* of all the above */
+};
+
+struct engine_terminate {
+	const char *conn; /* by name: all IKE_SAs of that connection; NULL: by id */
+	uint32_t ike_id;
+	bool force; /* always true for now: without asking the peer, and no timeout */
+};
+
+struct engine_list {
+	const char *conn; /* NULL: all */
+};
+
+/*
+ * A class is one distinct set of allow rules: bit i of bits[] is policy->allows[i]. Peers refer to
+ * classes by index, separately for what they may open towards us (in) and we towards them (out).
+ * Indexes are those of the last FW_BASE. Class 0 of each is the empty set.
+ */
+struct engine_fw_class {
+	const uint64_t *bits; /* (policy->n_allows + 63) / 64 words */
+};
+
+struct engine_fw_peer {
+	const char *peer;
+	struct policy_addr addr4, addr6; /* family 0: none */
+	uint16_t class_in, class_out;
+	int64_t expires_mono_us; /* the kernel must end it then, whoever lives; ENGINE_NEVER */
+	int64_t expires_wall_s;  /* the same, for people */
+	/* Its known underlay addresses: configured and resolved endpoints. */
+	const struct policy_addr *underlay;
+	size_t n_underlay;
+};
+
+struct engine_fw_base {
+	const struct policy *policy;    /* mode, services, manage, port, overlays; NULL: none yet */
+	const struct policy_peer *self; /* NULL: not a member, nothing but guard */
+	const struct engine_fw_class *in, *out;
+	size_t n_in, n_out;
+	const struct engine_fw_peer *peers; /* admitted from the start, in the same transaction */
+	size_t n_peers;
+	uint64_t digest; /* of all but the peers */
+};
+
+struct engine_plane {
+	bool wanted;                             /* false: take addresses and routes away */
+	struct policy_addr addr4, addr6;         /* ours; family 0: none */
+	struct policy_prefix overlay4, overlay6; /* route these to the device, source as above */
+	uint32_t mtu;
+};
+
+struct engine_resolve {
+	const char *host;
+};
+
+enum engine_severity { ENGINE_DEBUG, ENGINE_INFO, ENGINE_NOTICE, ENGINE_WARNING, ENGINE_ERROR };
+
+enum engine_notice_code {
+	ENGINE_N_POLICY,       /* a policy is in force */
+	ENGINE_N_NOT_MEMBER,   /* our key is not in the policy, or not active */
+	ENGINE_N_MEMBER,       /* it is (again) */
+	ENGINE_N_ADMITTED,     /* peer passes the firewall */
+	ENGINE_N_REVOKING,     /* revocation begins (with its reason) */
+	ENGINE_N_REVOKED,      /* confirmed: firewall, connection, SAs */
+	ENGINE_N_UP,           /* peer's tunnel is up */
+	ENGINE_N_DOWN,         /* was up, is not */
+	ENGINE_N_DEGRADED,     /* something fails; text says what */
+	ENGINE_N_RECOVERED,    /* no longer degraded */
+	ENGINE_N_TIME_SOON,    /* peer's `until` or `hours` end soon */
+	ENGINE_N_TIME_OVER,    /* they ended */
+	ENGINE_N_TIME_OPEN,    /* peer's hours began */
+	ENGINE_N_DUPLICATE,    /* one of two SAs of a peer ended */
+	ENGINE_N_UNKNOWN_SA,   /* an SA that nobody wants was found and ended */
+	ENGINE_N_UNKNOWN_CONN, /* a connection `ovl.*` that nobody wants was found and unloaded */
+	ENGINE_N_FW_REPAIRED,  /* our table was changed or removed by another, and is back */
+	ENGINE_N_FW_FAILED,    /* the kernel refused a change; retried */
+	ENGINE_N_CHARON_UP,
+	ENGINE_N_CHARON_DOWN,
+	ENGINE_N_PLANE_FAILED,
+	ENGINE_N_TRACE, /* a peer's state changed: old -> new */
+};
+
+struct engine_notice {
+	enum engine_severity severity;
+	enum engine_notice_code code;
+	const char *peer; /* or NULL */
+	const char *text; /* one sentence */
+};
+
+struct engine_effect {
+	enum engine_effect_type type;
+	uint64_t id; /* never 0 but for notices; only rises */
+	union {
+		struct engine_conn load;
+		const char *conn;
+		struct engine_terminate terminate;
+		struct engine_list list;
+		struct engine_fw_base fw_base;
+		struct engine_fw_peer fw_peer;
+		struct engine_plane plane;
+		struct engine_resolve resolve;
+		struct engine_notice notice;
+	};
+};
+
+struct engine_effects {
+	const struct engine_effect *v;
+	size_t n;
+};
+
+/* ---- the engine ------------------------------------------------------------------------- */
+
+struct engine;
+
+/* -ENOMEM. config may be NULL; it is copied. */
+int engine_new(struct engine **out, const struct engine_config *config);
+void engine_free(struct engine *engine); /* NULL is accepted */
+
+/*
+ * Takes in one event, fills *out; what it points to is valid until the next step or free. 0, or
+ * -ENOMEM: the event was taken in as far as possible, *out is what could be said, and the engine
+ * comes back to the rest by itself at the next wakeup.
+ */
+int engine_step(
+        struct engine *engine, const struct engine_event *event, struct engine_effects *out);
+
+/* Monotonic time (us) at which ENGINE_EV_TICK is wanted; ENGINE_NEVER. It may be in the past. */
+int64_t engine_next_wakeup(const struct engine *engine);
+
+/* ---- looking (status) -------------------------------------------------------------------- */
+
+enum engine_peer_state {
+	ENGINE_PEER_INACTIVE,  /* in the policy, not desired: its time, or nothing allowed */
+	ENGINE_PEER_WAITING,   /* desired; charon, the firewall, a revocation or its turn is awaited
+	                        */
+	ENGINE_PEER_LISTENING, /* loaded and admitted; it is the peer's turn to connect */
+	ENGINE_PEER_CONNECTING, /* we are trying, or about to try again */
+	ENGINE_PEER_UP,         /* IKE_SA and CHILD_SA are there */
+	ENGINE_PEER_REVOKING,   /* not done until everything is confirmed */
+};
+
+struct engine_peer_view {
+	const char *name;
+	struct policy_key key;
+	struct policy_addr addr4, addr6;
+	enum engine_peer_state state;
+	bool degraded;      /* something fails; see reason */
+	bool admitted;      /* confirmed in the firewall */
+	const char *reason; /* one sentence or "" */
+	struct engine_time since;
+	bool initiator_is_us;        /* by the rule; who really did: sa_initiator */
+	struct policy_addr endpoint; /* in use or tried last; family 0: none */
+	uint16_t endpoint_port;
+	uint32_t sa_id; /* 0: none; the fields below are unset then */
+	bool sa_initiator;
+	struct policy_addr remote_host;
+	uint16_t remote_port;
+	int64_t established_mono_us;  /* -1 unknown */
+	int64_t rekey_mono_us;        /* ENGINE_NEVER unknown */
+	uint64_t bytes_in, bytes_out; /* as of the last list */
+	int64_t expires_wall_s;       /* ENGINE_NEVER */
+	uint32_t attempts;            /* failed in a row */
+};
+
+enum engine_charon_state {
+	ENGINE_CHARON_DOWN,
+	ENGINE_CHARON_SYNCING, /* connected; its SAs and connections are being read */
+	ENGINE_CHARON_READY,
+};
+enum engine_fw_state {
+	ENGINE_FWS_NONE,    /* nothing done yet */
+	ENGINE_FWS_PENDING, /* a whole table is on its way */
+	ENGINE_FWS_READY,
+	ENGINE_FWS_FAILED, /* last whole table was refused; retried */
+};
+enum engine_plane_state { ENGINE_PLANE_DOWN, ENGINE_PLANE_PENDING, ENGINE_PLANE_READY };
+
+struct engine_view {
+	const struct policy *policy;    /* in force, or NULL */
+	const struct policy_peer *self; /* or NULL */
+	bool self_active;
+	enum engine_charon_state charon;
+	enum engine_fw_state firewall;
+	enum engine_plane_state plane;
+	const char *charon_text, *firewall_text, *plane_text; /* why not ready; "" */
+	int64_t wall_s;                                       /* trusted */
+	size_t n_peers;                                       /* records, see engine_peer_at() */
+	size_t n_desired, n_up, n_admitted, n_degraded, n_revoking;
+	size_t n_in_flight; /* effects without an answer yet */
+	size_t n_sas;       /* IKE_SAs of ours that are known */
+	bool settled; /* nothing is in flight, queued or waiting for a retry; up peers are up */
+};
+
+void engine_look(const struct engine *engine, struct engine_view *out);
+/*
+ * Records, sorted by name, 0 .. n_peers - 1: all peers of the policy but self, and those still
+ * being revoked. Strings are valid until the next step. -ENOENT: no such peer.
+ */
+int engine_peer_at(const struct engine *engine, size_t index, struct engine_peer_view *out);
+int engine_peer_find(const struct engine *engine, const char *name, struct engine_peer_view *out);
+
+/* Bytes of heap held, for tests of the bounds. */
+size_t engine_memory(const struct engine *engine);
+
+const char *engine_peer_state_name(enum engine_peer_state state);
+const char *engine_notice_name(enum engine_notice_code code);
+
+#endif
