@@ -23,6 +23,7 @@
 #define OVERLAYD_CLIENT_WIRE_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -49,6 +50,7 @@ struct wire_reader {
 	uint32_t payload_max;
 	uint8_t prefix[WIRE_PREFIX];
 	size_t n_prefix;
+	json_t *header; /* as soon as it is whole */
 	uint8_t *body;
 	size_t body_len; /* bytes that arrived */
 	size_t body_cap; /* bytes allocated */
@@ -70,7 +72,7 @@ void wire_reader_clear(struct wire_reader *reader);
 int wire_reader_feed(struct wire_reader *reader, const void *data, size_t len, size_t *used,
         struct wire_msg *msg);
 /* Is a message begun and not whole? (An end of stream is then a loss, not an end.) */
-int wire_reader_pending(const struct wire_reader *reader);
+bool wire_reader_pending(const struct wire_reader *reader);
 
 /*
  * Encode one message; *out is malloc()ed, *out_len its length. payload may be NULL with 0.
