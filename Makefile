@@ -83,3 +83,6 @@ clean:
 
 .PHONY: all units clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+-include tests/vm/vm.mk
+-include images/deb.mk
