@@ -41,6 +41,11 @@ await() { # await SECONDS COMMAND...: until it succeeds
 		sleep 0.05
 	done
 }
+exec_at() { # the same in the background: the pid is the command's own
+	local side=$1
+	shift
+	exec ip netns exec "$n-$side" "$@"
+}
 fails() { ! "$@"; }
 at() { # at SIDE COMMAND...
 	local side=$1
@@ -119,7 +124,7 @@ node() { # node SIDE INNER PEER-INNER PEER-OUTER PEER [START-ACTION]
 	at "$1" ip link set ovl0 up mtu 1400
 	at "$1" ip route add 10.77.0.0/16 dev ovl0 src "$2"
 	at "$1" ip route add unreachable 10.77.0.0/16 metric 4000
-	at "$1" unshare -m sh -c "mount --bind $dir/run /run; STRONGSWAN_CONF=$dir/strongswan.conf exec /usr/lib/ipsec/charon" \
+	exec_at "$1" unshare -m sh -c "mount --bind $dir/run /run; STRONGSWAN_CONF=$dir/strongswan.conf exec /usr/lib/ipsec/charon" \
 		>/dev/null 2>&1 &
 	pids+=($!)
 }
@@ -137,10 +142,10 @@ for side in left right; do
 	check "connection and keys load ($side)" swan $side --load-all --noprompt
 done
 
-at router tcpdump -i any -nn -U -w "$work/wire.pcap" ip >/dev/null 2>"$work/tcpdump" &
+exec_at router tcpdump -i any -nn -U -w "$work/wire.pcap" ip >/dev/null 2>"$work/tcpdump" &
 pids+=($!)
 await 10 grep -q listening "$work/tcpdump"
-at right socat TCP-LISTEN:17001,fork,reuseaddr EXEC:cat &
+exec_at right socat TCP-LISTEN:17001,fork,reuseaddr EXEC:cat &
 pids+=($!)
 await 5 at right sh -c 'ss -ltn | grep -q :17001'
 echo_through() { [ "$(echo hello | at left socat -t5 - TCP:10.77.0.2:17001,connect-timeout=3)" = hello ]; }
