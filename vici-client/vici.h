@@ -334,8 +334,9 @@ struct vici_extra {
  * Zeroed fields are left to charon's defaults. Strings NULL, arrays NULL, struct vici_num {0},
  * VICI_UNSET: unset. Times in seconds. String arrays end with NULL. Names as in swanctl.conf(5).
  */
-struct vici_auth {
-	const char *auth; /* "pubkey", "psk", "eap-...": NULL means no such section */
+struct vici_auth { /* all unset: no such section, which for remote means that charon asks no proof
+	              at all */
+	const char *auth; /* "pubkey", "psk", "eap-..." */
 	const char *id;
 	const struct vici_blob *pubkeys; /* PEM or DER (SubjectPublicKeyInfo), inline */
 	size_t n_pubkeys;
@@ -436,10 +437,15 @@ int vici_unload_pool(struct vici *v, const char *name, vici_done_fn *done, void 
 
 /* ---- typed calls: SAs ---- */
 
-/* Which SAs; unset fields do not filter. At least one is needed, but by vici_list_sas(). */
+/*
+ * Which SAs; unset fields do not filter. At least one is needed, but by vici_list_sas(). To
+ * terminate or rekey an IKE_SA give ike or ike_id, not both (-EINVAL): charon would take every SA
+ * that fits either.
+ */
 struct vici_select {
 	const char *ike, *child;          /* configuration names */
 	struct vici_num ike_id, child_id; /* unique ids */
+	bool noblock; /* vici_list_sas(): leave busy SAs out instead of waiting for them */
 };
 
 /*
