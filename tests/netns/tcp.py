@@ -1,0 +1,177 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Plain programs that know nothing of overlayd: what a user's traffic sees.
+
+  tcp.py server ADDRESS PORT             echo server; says accept and the end of each connection
+  tcp.py client ADDRESS PORT             one connection kept busy; says established, beat, ended WHY
+  tcp.py probe ADDRESS PORT SECONDS      exit 0: open; 1: refused, timeout, unreachable (said)
+  tcp.py scan ADDRESS FIRST-LAST SECONDS ports that answered, and how, at most 512 at a time
+  tcp.py ping ADDRESS SIZE               one ICMP echo with DF, exit 0: answered within 1 s
+  tcp.py flood ADDRESS PORT SRC-PORT N   N connects from a fixed source port
+Each line begins with seconds of the monotonic clock, the same in all namespaces.
+"""
+import errno
+import os
+import select
+import selectors
+import socket
+import struct
+import sys
+import time
+
+
+def say(*words):
+    print("%.3f" % time.monotonic(), *words, flush=True)
+
+
+def why(e):
+    return errno.errorcode.get(e.errno, str(e)) if getattr(e, "errno", None) else str(e)
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def server(address, port):
+    s = socket.socket(family(address))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, int(port)))
+    s.listen(128)
+    sel = selectors.DefaultSelector()
+    sel.register(s, selectors.EVENT_READ, None)
+    say("listening")
+    while True:
+        for key, _ in sel.select():
+            if key.data is None:
+                c, peer = s.accept()
+                sel.register(c, selectors.EVENT_READ, "%s:%d" % peer[:2])
+                say("accept", "%s:%d" % peer[:2])
+                continue
+            try:
+                data = key.fileobj.recv(65536)
+                if data:
+                    key.fileobj.sendall(data)
+                    continue
+                end = "EOF"
+            except OSError as e:
+                end = why(e)
+            say("ended", key.data, end)
+            sel.unregister(key.fileobj)
+            key.fileobj.close()
+
+
+def client(address, port):
+    s = socket.socket(family(address))
+    s.settimeout(5)
+    try:
+        s.connect((address, int(port)))
+    except OSError as e:
+        say("failed", why(e))
+        return 1
+    s.settimeout(None)
+    say("established", "%s:%d" % s.getsockname()[:2])
+    beat, last = 0, time.monotonic()
+    while True:
+        try:
+            s.sendall(b"x")
+            if not s.recv(1):
+                say("ended", "EOF")
+                return 1
+        except OSError as e:
+            say("ended", why(e))
+            return 1
+        t = time.monotonic()
+        if t - last > 0.25:
+            say("gap", "%.3f" % (t - last))
+        beat, last = beat + 1, t
+        say("beat", beat)
+        time.sleep(0.02)
+
+
+def probe(address, port, seconds):
+    s = socket.socket(family(address))
+    s.settimeout(float(seconds))
+    try:
+        s.connect((address, int(port)))
+    except OSError as e:
+        say("timeout" if isinstance(e, socket.timeout) else why(e))
+        return 1
+    say("open")
+    return 0
+
+
+def scan(address, ports, seconds):
+    first, last = map(int, ports.split("-"))
+    todo, pending, found = list(range(first, last + 1)), {}, {}
+    while todo or pending:
+        while todo and len(pending) < 512:
+            s = socket.socket(family(address))
+            s.setblocking(False)
+            port = todo.pop(0)
+            e = s.connect_ex((address, port))
+            if e in (0, errno.EINPROGRESS):
+                pending[s] = (port, time.monotonic() + float(seconds))
+            else:
+                found[port] = errno.errorcode[e]
+        _, ready, _ = select.select([], list(pending), [], 0.05)
+        t = time.monotonic()
+        for s in [x for x in pending if x in ready or pending[x][1] < t]:
+            port, _ = pending.pop(s)
+            if s in ready:
+                e = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                found[port] = errno.errorcode[e] if e else "open"
+            s.close()
+    for port in sorted(found):
+        print(port, found[port])
+    return 0
+
+
+def checksum(b):
+    if len(b) % 2:
+        b += b"\0"
+    total = sum(struct.unpack(">%dH" % (len(b) // 2), b))
+    total = (total >> 16) + (total & 0xFFFF)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def ping(address, size):
+    v6 = family(address) == socket.AF_INET6
+    s = socket.socket(family(address), socket.SOCK_RAW, 58 if v6 else 1)
+    s.setsockopt(41 if v6 else 0, 23 if v6 else 10, 2)  # path MTU discovery: do not fragment
+    ident, t0 = os.getpid() & 0xFFFF, time.monotonic()
+    b = struct.pack(">BBHHH", 128 if v6 else 8, 0, 0, ident, 1) + b"o" * int(size)
+    if not v6:
+        b = b[:2] + struct.pack(">H", checksum(b)) + b[4:]
+    try:
+        s.sendto(b, (address, 0))
+        while True:
+            left = t0 + 1 - time.monotonic()
+            if left <= 0 or not select.select([s], [], [], left)[0]:
+                say("timeout")
+                return 1
+            r = s.recv(65536)
+            r = r if v6 else r[(r[0] & 15) * 4:]
+            if r[0] == (129 if v6 else 0) and struct.unpack(">H", r[4:6])[0] == ident:
+                say("reply", "%.2f ms" % ((time.monotonic() - t0) * 1e3))
+                return 0
+    except OSError as e:
+        say(why(e))
+        return 1
+
+
+def flood(address, port, source, count):
+    for _ in range(int(count)):
+        s = socket.socket(family(address))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.bind(("", int(source)))
+        s.setblocking(False)
+        s.connect_ex((address, int(port)))
+        s.close()
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "probe", "scan", "ping", "flood"):
+        sys.exit(__doc__)
+    sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))
