@@ -338,7 +338,9 @@ struct vici_auth { /* all unset: no such section, which for remote means that ch
 	              at all */
 	const char *auth; /* "pubkey", "psk", "eap-..." */
 	const char *id;
-	const struct vici_blob *pubkeys; /* PEM or DER (SubjectPublicKeyInfo), inline */
+	/* PEM or DER (SubjectPublicKeyInfo), inline. local needs one too: by it charon finds the
+	 * private key for the id. */
+	const struct vici_blob *pubkeys;
 	size_t n_pubkeys;
 	const struct vici_blob *certs, *cacerts;
 	size_t n_certs, n_cacerts;
