@@ -42,6 +42,7 @@ enum control_right {
 	CONTROL_MAY_LOOK = 1 << 0,   /* status, denied, version, events */
 	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor: shows the policy */
 	CONTROL_MAY_CHANGE = 1 << 2, /* reload */
+	CONTROL_MAY_ALL = CONTROL_MAY_LOOK | CONTROL_MAY_ASK | CONTROL_MAY_CHANGE,
 };
 
 struct control;      /* the server */
@@ -124,9 +125,11 @@ struct control_ops {
 
 /* Limits; 0 means the default in brackets. */
 struct control_options {
-	const char *path;         /* required; at most 107 bytes; its directory must exist */
-	const char *group;        /* owns the socket if it exists; NULL: only the owner's */
-	const char *version;      /* of the program, told in hello; NULL: OVERLAYD_VERSION */
+	const char *path;    /* required; at most 107 bytes; its directory must exist */
+	const char *group;   /* owns the socket if it exists; NULL: only the owner's */
+	const char *version; /* of the program, told in hello; NULL: OVERLAYD_VERSION */
+	unsigned rights; /* [all] of whoever may open this socket, but for root and our own user,
+	                    who may do all */
 	unsigned clients_max;     /* [64] one more gets -EUSERS and is closed */
 	unsigned calls_max;       /* [16] unanswered requests of one client; then it is not read */
 	unsigned hello_ms;        /* [5000] from accept to a whole hello */
@@ -141,7 +144,7 @@ struct control_options {
 /*
  * Open the socket and serve. The directory of `path` must be writable by its owner only (-EPERM).
  * A stale socket is removed, but only if nobody answers on it (-EADDRINUSE).
- * On failure err has one sentence. `ops` is copied; options' strings too.
+ * On failure err has one sentence. `ops` is copied, and so are options' strings.
  */
 int control_new(sd_event *event, const struct control_options *options,
         const struct control_ops *ops, void *user, struct control **out, char *err,
