@@ -25,7 +25,7 @@ comma   := ,
 LDLIBS  += $(shell pkg-config --libs $(PKGS) 2>/dev/null)
 
 # One static library per room of the house (design: who may know whom).
-objs     = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)/*.c))
+objs     = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c))
 LIBS     = $(B)/libhost.a $(B)/libcontrol.a $(B)/libengine.a $(B)/libpolicy.a \
            $(B)/libviciclient.a $(B)/libfirewall.a $(B)/liboverlay.a
 UNITS    = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
@@ -45,14 +45,14 @@ $(B)/%.a:
 	@rm -f $@
 	@$(AR) rcs $@ $^
 
-$(B)/%.o: %.c Makefile
+$(B)/obj/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/overlayd: $(B)/overlayd/main.o $(LIBS)
+$(B)/overlayd: $(B)/obj/overlayd/main.o $(LIBS)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -o $@ $(B)/overlayd/main.o -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
+	@$(CC) $(LDFLAGS) -o $@ $(B)/obj/overlayd/main.o -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
 
 $(B)/overlayctl: $(B)/libctl.a $(B)/liboverlay.a $(B)/libpolicy.a
 	@echo "  LD      $@"
@@ -70,11 +70,11 @@ unit_lib_client   = $(B)/liboverlay.a
 unit_lib_ctl      = $(B)/libctl.a $(B)/liboverlay.a $(B)/libpolicy.a
 unit_word         = $(word 2,$(subst _, ,$(notdir $(1))))
 .SECONDEXPANSION:
-$(B)/tests/unit/%: $(B)/tests/unit/%.o $$(unit_lib_$$(call unit_word,$$@))
+$(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(unit_lib_$$(call unit_word,$$@))
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(unit_lib_$(call unit_word,$@)) -Wl,--end-group \
 		-lcmocka $(LDLIBS)
-.PRECIOUS: $(B)/tests/unit/%.o
+.PRECIOUS: $(B)/obj/tests/unit/%.o
 
 units: $(UNITS)
 
@@ -84,5 +84,6 @@ clean:
 .PHONY: all units clean
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 
+include tests/tests.mk
 -include tests/vm/vm.mk
 -include images/deb.mk

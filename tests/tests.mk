@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Everything that proves: `make check` is all of it; tests/run.sh runs parts.
+
+# FUZZ=1 (with CC=clang SAN=1 and a build directory of its own): coverage for libFuzzer.
+ifneq ($(FUZZ),)
+OPT += -fsanitize=fuzzer-no-link
+endif
+
+FUZZERS      = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+BED_PROGRAMS = $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
+
+$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIBS)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
+
+$(B)/tests/netns/%: $(B)/tests/netns/%.o $(LIBS)
+	@echo "  LD      $@"
+	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
+
+.PRECIOUS: $(B)/tests/fuzz/%.o $(B)/tests/netns/%.o
+
+fuzzers: $(FUZZERS)
+bed-programs: $(BED_PROGRAMS)
+
+deps:
+	@tests/deps.sh
+
+deps-build:
+	@tests/deps.sh build
+
+check: deps
+	@tests/run.sh
+
+demo: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) all
+	@KEEP=$(KEEP) demo/demo.sh
+
+layering:
+	@tests/layering.sh
+
+.PHONY: fuzzers bed-programs deps deps-build check demo layering
