@@ -82,7 +82,7 @@ clean:
 	rm -rf $(B)
 
 .PHONY: all units clean
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 include tests/tests.mk
 -include tests/vm/vm.mk

@@ -10,11 +10,11 @@ DEPS_DEBTEST = debootstrap e2fsprogs $(DEPS_VM)
 # The shared client library: only what its version script names is seen from outside.
 SONAME      = liboverlay.so.0
 SHARED_SRC  = $(filter-out overlayd/client/nodekey.c,$(wildcard overlayd/client/*.c))
-SHARED_OBJS = $(patsubst %.c,$(B)/pic/%.o,$(SHARED_SRC))
+SHARED_OBJS = $(patsubst %.c,$(B)/obj/pic/%.o,$(SHARED_SRC))
 
 shared: $(B)/liboverlay.so $(B)/liboverlay.pc
 
-$(B)/pic/%.o: %.c Makefile
+$(B)/obj/pic/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC      $< (pic)"
 	@$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -MMD -MP -c -o $@ $<

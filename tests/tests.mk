@@ -10,15 +10,15 @@ endif
 FUZZERS      = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BED_PROGRAMS = $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
 
-$(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(LIBS)
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIBS)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
 
-$(B)/tests/netns/%: $(B)/tests/netns/%.o $(LIBS)
+$(B)/tests/netns/%: $(B)/obj/tests/netns/%.o $(LIBS)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
 
-.PRECIOUS: $(B)/tests/fuzz/%.o $(B)/tests/netns/%.o
+.PRECIOUS: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/netns/%.o
 
 fuzzers: $(FUZZERS)
 bed-programs: $(BED_PROGRAMS)
