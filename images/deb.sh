@@ -27,7 +27,9 @@ if ! dpkg-buildpackage -b -us -uc -tc >../log 2>&1; then
 	exit 1
 fi
 cd ..
-lintian --fail-on error,warning --tag-display-limit 0 ./*.changes
+# The project has no mail address: whoever publishes the packages puts theirs into debian/.
+lintian --allow-root --fail-on error,warning --tag-display-limit 0 --info \
+	--suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog ./*.changes
 rm -f "$build"/*.deb
 cp ./*.deb "$build/"
 rm -rf "overlayd-$version"
