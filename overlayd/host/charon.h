@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * charon, as the engine sees it: two vici connections (commands; events), opened again with
+ * back-off whenever they end. Once both are open, the events are subscribed to and it is known
+ * what charon can do, the engine is told (ENGINE_EV_CHARON), and from then on its effects are
+ * carried out. What charon says is converted (charon_rows.c), what it is told is built
+ * (charon_conn.c).
+ */
+#ifndef OVERLAYD_HOST_CHARON_H
+#define OVERLAYD_HOST_CHARON_H
+
+#include "engine/engine.h"
+#include "vici-client/vici.h"
+
+struct world;
+struct charon;
+
+/* What is known of charon, for the plane, status and doctor. Empty until it was connected once. */
+struct charon_facts {
+	bool connected;
+	char why[256]; /* why not connected, one sentence */
+	char version[32];
+	char plugins[2048]; /* names, a space behind each */
+	bool libipsec;      /* kernel-libipsec is loaded */
+	bool x25519, aes_gcm, ed25519, mlkem768;
+	uint64_t ike_sas, half_open;
+};
+
+int charon_new(struct world *world, const char *path, struct charon **out);
+void charon_free(struct charon *charon);
+/* Begins to connect. */
+void charon_start(struct charon *charon);
+const struct charon_facts *charon_facts(const struct charon *charon);
+/* For the effects that are charon's (ENGINE_FX_LOAD_KEY ... ENGINE_FX_LIST_CONNS). */
+void charon_run(struct charon *charon, const struct engine_effect *fx);
+/* Foreign connections that pin no key, for the doctor: calls done once, later. -ENOTCONN. */
+typedef void charon_foreign_fn(void *user, int error, const char *const *names, size_t n);
+int charon_list_foreign(struct charon *charon, charon_foreign_fn *done, void *user);
+
+/* ---- charon_conn.c ---- */
+
+struct charon_load {
+	const struct engine_conn *conn;
+	const uint8_t *own_key; /* 32 bytes, public */
+	uint32_t if_id;         /* 0: none */
+	bool mlkem;
+};
+/* Queues load-conn for it; errors as vici_load_conn(). */
+int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,
+        uint64_t now_us);
+
+/* ---- charon_rows.c ---- */
+
+/* Rows as they come, copied; fields private but rows and n. */
+struct charon_rows {
+	struct engine_sa_row *rows;
+	size_t n, cap;
+	bool truncated;
+	struct charon_chunk *chunks; /* strings and children */
+	int error;
+};
+void charon_rows_clear(struct charon_rows *rows);
+/* Adds one; error and truncated are sticky. */
+void charon_rows_add(struct charon_rows *rows, const struct vici_ike_sa *sa);
+/* Without copies, for an event: strings are sa's. children has room for ENGINE_CHILDREN_MAX. */
+void charon_row_view(
+        const struct vici_ike_sa *sa, struct engine_sa_row *row, struct engine_child_row *children);
+void charon_child_view(const struct vici_child_sa *sa, struct engine_child_row *child);
+/* "10.77.0.1/32" -> prefix; -EINVAL: not a plain one. */
+int charon_selector_parse(const char *text, struct policy_prefix *out);
+
+#endif

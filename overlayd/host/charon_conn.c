@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a peer's connection is, in charon's words. Names: swanctl.conf(5).
+ *
+ * Everything that charon could decide by itself is switched off: it starts nothing, closes nothing,
+ * moves nothing, prefers none of two SAs; the engine does. Both public keys are given inline: ours,
+ * so that charon finds the private key for our identity; the peer's, so that no other key that
+ * charon may know can stand in for it.
+ */
+#include "host/charon.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Seconds. */
+#define IKE_REKEY (4 * 3600)
+#define CHILD_REKEY 3600
+#define DPD_DELAY 10
+
+/* SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): a fixed head and the 32 bytes. */
+#define SPKI_HEAD 12
+static void spki_make(const uint8_t raw[32], uint8_t out[SPKI_HEAD + 32])
+{
+	static const uint8_t head[SPKI_HEAD] = {
+	        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+
+	memcpy(out, head, SPKI_HEAD);
+	memcpy(out + SPKI_HEAD, raw, 32);
+}
+
+/* "10.77.0.1/32" and "fd...::1/128"; list ends with NULL. */
+struct selectors {
+	char text[2][64];
+	const char *list[3];
+};
+
+static void selectors_make(
+        struct selectors *ts, const struct policy_addr *addr4, const struct policy_addr *addr6)
+{
+	const struct policy_addr *addrs[] = {addr4, addr6};
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		char addr[INET6_ADDRSTRLEN];
+
+		if (!addrs[i]->family)
+			continue;
+		policy_addr_print(addrs[i], addr, sizeof(addr));
+		snprintf(ts->text[n], sizeof(ts->text[n]), "%s/%d", addr,
+		        addrs[i]->family == AF_INET ? 32 : 128);
+		ts->list[n] = ts->text[n];
+		n++;
+	}
+	ts->list[n] = NULL;
+}
+
+/* The leading "@" says: a name (FQDN), whatever it looks like. */
+static void identity_make(char *buf, size_t size, const char *id)
+{
+	snprintf(buf, size, "@%s", id);
+}
+
+int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,
+        uint64_t now_us)
+{
+	/* Hybrid first; the classical one for peers whose charon has no ML-KEM. */
+	static const char *const ike_hybrid[] = {
+	        "aes256gcm16-prfsha256-x25519-ke1_mlkem768", "aes256gcm16-prfsha256-x25519", NULL};
+	static const char *const esp_hybrid[] = {
+	        "aes256gcm16-x25519-ke1_mlkem768", "aes256gcm16-x25519", NULL};
+	const struct engine_conn *conn = load->conn;
+	struct selectors local_ts, remote_ts;
+	uint8_t own[SPKI_HEAD + 32], peer[SPKI_HEAD + 32];
+	struct vici_blob own_blob = {own, sizeof(own)}, peer_blob = {peer, sizeof(peer)};
+	char local_id[ENGINE_ID_MAX + 1], remote_id[ENGINE_ID_MAX + 1];
+	char endpoint[INET6_ADDRSTRLEN];
+	const char *remote_addrs[4];
+	size_t n = 0;
+
+	selectors_make(&local_ts, &conn->local4, &conn->local6);
+	selectors_make(&remote_ts, &conn->remote4, &conn->remote6);
+	spki_make(load->own_key, own);
+	spki_make(conn->key.raw, peer);
+	identity_make(local_id, sizeof(local_id), conn->local_id);
+	identity_make(remote_id, sizeof(remote_id), conn->remote_id);
+	if (conn->endpoint.family) {
+		policy_addr_print(&conn->endpoint, endpoint, sizeof(endpoint));
+		remote_addrs[n++] = endpoint;
+	}
+	remote_addrs[n++] = "0.0.0.0/0";
+	remote_addrs[n++] = "::/0";
+	remote_addrs[n] = NULL;
+
+	struct vici_child child = {
+	        .name = ENGINE_CHILD_NAME,
+	        .local_ts = local_ts.list,
+	        .remote_ts = remote_ts.list,
+	        .esp_proposals = load->mlkem ? esp_hybrid : esp_hybrid + 1,
+	        .mode = "tunnel",
+	        .start_action = "none",
+	        .dpd_action = "none",
+	        .close_action = "none",
+	        .rekey_time = VICI_NUM(CHILD_REKEY),
+	};
+	struct vici_connection c = {
+	        .name = conn->name,
+	        .version = VICI_NUM(2),
+	        .remote_addrs = remote_addrs,
+	        .local_port = VICI_NUM(conn->port),
+	        .remote_port = VICI_NUM(conn->endpoint_port),
+	        .proposals = load->mlkem ? ike_hybrid : ike_hybrid + 1,
+	        .encap = VICI_YES,
+	        .mobike = VICI_NO,
+	        .send_certreq = VICI_NO,
+	        .send_cert = "never",
+	        .dpd_delay = VICI_NUM(DPD_DELAY),
+	        .rekey_time = VICI_NUM(IKE_REKEY),
+	        .keyingtries = VICI_NUM(1),
+	        .unique = "never",
+	        .local = {.auth = "pubkey", .id = local_id, .pubkeys = &own_blob, .n_pubkeys = 1},
+	        .remote = {.auth = "pubkey",
+	                .id = remote_id,
+	                .pubkeys = &peer_blob,
+	                .n_pubkeys = 1},
+	        .children = &child,
+	        .n_children = 1,
+	};
+	if (load->if_id) {
+		c.if_id_in = c.if_id_out = VICI_NUM(load->if_id);
+		child.if_id_in = child.if_id_out = VICI_NUM(load->if_id);
+	}
+	return vici_load_conn(v, &c, done, user, VICI_TIMEOUT_DEFAULT, now_us);
+}

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/dataplane.h"
+
+#include "host/charon.h"
+#include "host/routes.h"
+#include "host/world.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define SETTLE_US 50000  /* between two looks at least */
+#define RETRY_US 1000000 /* after a failure that no effect tells of */
+
+struct dataplane {
+	struct world *world;
+	struct rtnl *rt;
+	sd_event_source *io;
+	sd_event_source *timer;
+	const struct plane *plane;
+	char why[256];
+	char trouble[256];
+
+	bool spec_known; /* the engine has spoken */
+	bool wanted;
+	struct routes_spec spec;
+	uint32_t mtu;
+
+	struct rtnl_link device; /* index 0: not there */
+	char expected[16];       /* its name, before it was ever seen */
+	bool told_up;
+	char told_name[16];
+	uint32_t told_index;
+	int64_t looked_us;
+
+	struct policy_addr underlay[ENGINE_UNDERLAY_MAX];
+	size_t n_underlay;
+	bool underlay_told;
+};
+
+/* ---- the device and what leads to it ------------------------------------------------------- */
+
+/* Finds or makes the device; dp->device.index is 0 if it is not there. */
+static int device_look(struct dataplane *dp)
+{
+	struct rtnl_link link = {0};
+	int ret;
+
+	if (!dp->plane) {
+		dp->device.index = 0;
+		return 0;
+	}
+	ret = dp->plane->ensure(dp->rt, dp->mtu, &link, dp->trouble, sizeof(dp->trouble));
+	if (ret == 1) {
+		dp->device = link;
+		snprintf(dp->expected, sizeof(dp->expected), "%s", link.name);
+	} else {
+		dp->device.index = 0;
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static int routes_sync(struct dataplane *dp)
+{
+	struct routes_spec spec = dp->spec;
+	unsigned int changes = 0;
+	int ret;
+
+	if (!dp->spec_known)
+		return 0; /* what an earlier run left stays until the engine has spoken */
+	if (!dp->wanted)
+		return routes_flush(dp->rt, dp->trouble, sizeof(dp->trouble));
+	spec.device = dp->device.index;
+	ret = routes_apply(dp->rt, &spec, &changes, dp->trouble, sizeof(dp->trouble));
+	if (changes)
+		log_debug("%u routes, rules or addresses set right", changes);
+	return ret;
+}
+
+static int dataplane_sync(struct dataplane *dp)
+{
+	int ret;
+
+	dp->looked_us = world_now_us();
+	dp->trouble[0] = 0;
+	ret = device_look(dp);
+	if (!ret)
+		ret = routes_sync(dp);
+	return ret;
+}
+
+/* Not from within an effect. */
+static void plane_tell(struct dataplane *dp)
+{
+	struct engine_event ev = {.type = ENGINE_EV_PLANE};
+	bool up = dp->device.index != 0;
+
+	if (up == dp->told_up && dp->device.index == dp->told_index &&
+	        (!up || strcmp(dp->told_name, dp->device.name) == 0))
+		return;
+	if (up)
+		log_info("data plane %s: device %s is up, MTU %u", dp->plane->name, dp->device.name,
+		        dp->device.mtu);
+	else if (dp->told_up)
+		log_warning("data plane: device %s is gone", dp->told_name);
+	/* The firewall knows the device by name. */
+	if (up && strcmp(dp->told_name, dp->device.name) != 0 && dp->told_name[0]) {
+		struct engine_event fw = {.type = ENGINE_EV_FIREWALL};
+
+		fw.firewall.seen = ENGINE_FW_UNKNOWN;
+		snprintf(dp->told_name, sizeof(dp->told_name), "%s", dp->device.name);
+		world_event(dp->world, &fw);
+	}
+	dp->told_up = up;
+	dp->told_index = dp->device.index;
+	if (up)
+		snprintf(dp->told_name, sizeof(dp->told_name), "%s", dp->device.name);
+	ev.plane.up = up;
+	ev.plane.name = up ? dp->device.name : NULL;
+	world_event(dp->world, &ev);
+}
+
+static void look_at(struct dataplane *dp, int64_t when)
+{
+	sd_event_source_set_time(dp->timer, (uint64_t)when);
+	sd_event_source_set_enabled(dp->timer, SD_EVENT_ONESHOT);
+}
+
+static void dataplane_check(struct dataplane *dp)
+{
+	if (dataplane_sync(dp)) {
+		log_error("data plane: %s", dp->trouble);
+		look_at(dp, world_now_us() + RETRY_US);
+	}
+	plane_tell(dp);
+}
+
+void dataplane_run(struct dataplane *dp, const struct engine_effect *fx)
+{
+	const struct engine_plane *plane = &fx->plane;
+	int ret;
+
+	dp->spec_known = true;
+	dp->wanted = plane->wanted;
+	dp->spec = (struct routes_spec){.addr4 = plane->addr4,
+	        .addr6 = plane->addr6,
+	        .prefix4 = plane->overlay4,
+	        .prefix6 = plane->overlay6};
+	if (plane->mtu)
+		dp->mtu = plane->mtu;
+	ret = dataplane_sync(dp);
+	world_result(dp->world, fx->id, ret, dp->trouble);
+	look_at(dp, world_now_us()); /* tells the engine if the device came or went */
+}
+
+/* ---- which plane ----------------------------------------------------------------------------- */
+
+void dataplane_charon_known(struct dataplane *dp)
+{
+	const struct plane *before = dp->plane;
+
+	dp->plane = plane_choose(dp->rt, dp->world->options.plane,
+	        charon_facts(dp->world->charon)->libipsec, dp->why, sizeof(dp->why));
+	if (!dp->plane)
+		log_error("no data plane: %s", dp->why);
+	else if (dp->plane != before)
+		log_notice("data plane: %s", dp->why);
+	dataplane_check(dp);
+}
+
+/* Before charon has told: what an earlier run has used, so that its table is not touched. */
+static void device_guess(struct dataplane *dp)
+{
+	struct rtnl_link link;
+	char why[256];
+
+	if (dp->world->options.plane != PLANE_XFRM &&
+	        rtnl_link_by_kind(dp->rt, "tun", "ipsec", &link) == 1)
+		snprintf(dp->expected, sizeof(dp->expected), "%s", link.name);
+	else if (dp->world->options.plane == PLANE_XFRM ||
+	         rtnl_link_by_name(dp->rt, "ovl0", &link) == 1 ||
+	         (dp->world->options.plane == PLANE_AUTO &&
+	                 plane_xfrm.probe(dp->rt, why, sizeof(why)) == 0))
+		snprintf(dp->expected, sizeof(dp->expected), "ovl0");
+	else
+		snprintf(dp->expected, sizeof(dp->expected), "ipsec0");
+	snprintf(dp->told_name, sizeof(dp->told_name), "%s", dp->expected);
+}
+
+uint32_t dataplane_if_id(const struct dataplane *dp)
+{
+	return dp->plane ? dp->plane->if_id : 0;
+}
+
+const char *dataplane_device(const struct dataplane *dp)
+{
+	return dp->expected;
+}
+
+void dataplane_look(const struct dataplane *dp, struct dataplane_view *out)
+{
+	*out = (struct dataplane_view){.plane = dp->plane,
+	        .device = dp->device.index ? dp->device.name : NULL,
+	        .mtu = dp->device.index ? dp->device.mtu : 0,
+	        .why = dp->why,
+	        .trouble = dp->trouble};
+}
+
+/* ---- underlay addresses ------------------------------------------------------------------------
+ */
+
+struct underlay {
+	const struct routes_spec *spec;
+	struct policy_addr addrs[ENGINE_UNDERLAY_MAX];
+	size_t n;
+};
+
+static bool is_overlay(const struct routes_spec *spec, const struct policy_addr *addr)
+{
+	return (spec->prefix4.addr.family && policy_prefix_contains(&spec->prefix4, addr)) ||
+	       (spec->prefix6.addr.family && policy_prefix_contains(&spec->prefix6, addr));
+}
+
+static int underlay_row(const struct nlmsghdr *nlh, void *user)
+{
+	const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(nlh);
+	struct underlay *found = user;
+	struct policy_addr addr = {0};
+	const struct nlattr *attr;
+	bool local = false;
+
+	if (nlh->nlmsg_type != RTM_NEWADDR || ifa->ifa_scope != RT_SCOPE_UNIVERSE ||
+	        ifa->ifa_index == 1 || found->n == ENGINE_UNDERLAY_MAX ||
+	        (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6))
+		return MNL_CB_OK;
+	mnl_attr_for_each(attr, nlh, sizeof(*ifa)) {
+		uint16_t type = mnl_attr_get_type(attr);
+		uint16_t len = mnl_attr_get_payload_len(attr);
+
+		/* IFA_LOCAL is ours; IFA_ADDRESS may be the other end's. */
+		if ((type != IFA_LOCAL && (type != IFA_ADDRESS || local)) ||
+		        len != (ifa->ifa_family == AF_INET ? 4 : 16))
+			continue;
+		addr.family = ifa->ifa_family;
+		memcpy(addr.bytes, mnl_attr_get_payload(attr), len);
+		local = type == IFA_LOCAL;
+	}
+	if (addr.family && !is_overlay(found->spec, &addr))
+		found->addrs[found->n++] = addr;
+	return MNL_CB_OK;
+}
+
+static void underlay_tell(struct dataplane *dp)
+{
+	struct engine_event ev = {.type = ENGINE_EV_UNDERLAY};
+	struct underlay found;
+	struct rtnl_request req;
+	struct ifaddrmsg *ifa;
+	int err;
+	int tries = 0;
+
+	do {
+		memset(&found, 0, sizeof(found));
+		found.spec = &dp->spec;
+		ifa = rtnl_request_init(&req, RTM_GETADDR, 0, sizeof(*ifa));
+		ifa->ifa_family = AF_UNSPEC;
+		err = rtnl_request_dump(dp->rt, &req, underlay_row, &found);
+	} while (err == -EINTR && ++tries < 10);
+	if (err)
+		return;
+	if (dp->underlay_told && found.n == dp->n_underlay &&
+	        memcmp(found.addrs, dp->underlay, sizeof(dp->underlay)) == 0)
+		return;
+	memcpy(dp->underlay, found.addrs, sizeof(dp->underlay));
+	dp->n_underlay = found.n;
+	dp->underlay_told = true;
+	ev.underlay.addrs = dp->underlay;
+	ev.underlay.n = dp->n_underlay;
+	world_event(dp->world, &ev);
+}
+
+/* ---- the loop
+ * ------------------------------------------------------------------------------------ */
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *user)
+{
+	(void)source, (void)usec;
+	dataplane_check(user);
+	return 0;
+}
+
+static int on_monitor(sd_event_source *source, int fd, uint32_t revents, void *user)
+{
+	struct dataplane *dp = user;
+	unsigned int changed = rtnl_monitor_read(dp->rt);
+	int64_t now = world_now_us();
+
+	(void)source, (void)fd, (void)revents;
+	if (changed) {
+		int64_t earliest = dp->looked_us + SETTLE_US;
+
+		look_at(dp, now > earliest ? now : earliest);
+	}
+	if (changed & RTNL_CHANGED_ADDR)
+		underlay_tell(dp);
+	return 0;
+}
+
+int dataplane_new(struct world *world, struct dataplane **out, char *err, size_t err_size)
+{
+	struct dataplane *dp = calloc(1, sizeof(*dp));
+	int ret;
+
+	if (!dp)
+		return -ENOMEM;
+	dp->world = world;
+	dp->mtu = 1400;
+	snprintf(dp->why, sizeof(dp->why), "charon has not told yet what it can do");
+	ret = rtnl_open(&dp->rt, ROUTES_TABLE);
+	if (!ret)
+		ret = sd_event_add_io(
+		        world->event, &dp->io, rtnl_monitor_fd(dp->rt), EPOLLIN, on_monitor, dp);
+	if (ret >= 0)
+		ret = sd_event_add_time(
+		        world->event, &dp->timer, CLOCK_BOOTTIME, UINT64_MAX, 1000, on_timer, dp);
+	if (ret >= 0)
+		ret = sd_event_source_set_enabled(dp->timer, SD_EVENT_OFF);
+	if (ret < 0) {
+		snprintf(err, err_size, "cannot open rtnetlink: %s", strerror(-ret));
+		dataplane_free(dp);
+		return ret;
+	}
+	device_guess(dp);
+	*out = dp;
+	return 0;
+}
+
+void dataplane_free(struct dataplane *dp)
+{
+	if (!dp)
+		return;
+	sd_event_source_disable_unref(dp->io);
+	sd_event_source_disable_unref(dp->timer);
+	rtnl_close(dp->rt);
+	free(dp);
+}
+
+void dataplane_start(struct dataplane *dp)
+{
+	underlay_tell(dp);
+}

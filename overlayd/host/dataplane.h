@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Keeps the overlay's device, addresses, rules and routes as the engine wants them.
+ *
+ * The engine says what it wants once (ENGINE_FX_PLANE); from then on whatever vanishes (charon
+ * takes its TUN with it, an admin flushes a table) is put back as soon as the kernel tells. The
+ * engine hears when the device comes and goes, and of our underlay addresses.
+ */
+#ifndef OVERLAYD_HOST_DATAPLANE_H
+#define OVERLAYD_HOST_DATAPLANE_H
+
+#include "engine/engine.h"
+
+struct world;
+struct dataplane;
+struct plane;
+
+int dataplane_new(struct world *world, struct dataplane **out, char *err, size_t err_size);
+void dataplane_free(struct dataplane *dp);
+/* Tells the engine what is there now: device and underlay addresses. */
+void dataplane_start(struct dataplane *dp);
+/* ENGINE_FX_PLANE */
+void dataplane_run(struct dataplane *dp, const struct engine_effect *fx);
+/* charon was asked what it can do: now the plane can be chosen. */
+void dataplane_charon_known(struct dataplane *dp);
+
+/* if_id for SAs, 0: none. */
+uint32_t dataplane_if_id(const struct dataplane *dp);
+/* The overlay device's name, as known now or to be expected; never NULL. */
+const char *dataplane_device(const struct dataplane *dp);
+
+struct dataplane_view {
+	const struct plane *plane; /* NULL: none yet */
+	const char *device;        /* or NULL when it is not there */
+	uint32_t mtu;
+	const char *why;     /* why this plane; or what lacks */
+	const char *trouble; /* what fails now, "" if nothing */
+};
+void dataplane_look(const struct dataplane *dp, struct dataplane_view *out);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What only the daemon can see, checked; each finding says how to mend it. charon is asked for
+ * foreign connections that pin no key, so the answer comes later.
+ */
+#include "host/ops.h"
+
+#include "host/charon.h"
+#include "host/dataplane.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct doctor {
+	struct world *world;
+	struct control_call *call;
+	json_t *checks;
+};
+
+__attribute__((format(printf, 5, 6))) static void check_add(
+        json_t *checks, const char *name, const char *level, const char *mend, const char *fmt, ...)
+{
+	char text[768];
+	va_list args;
+
+	va_start(args, fmt);
+	if (vsnprintf(text, sizeof(text), fmt, args) < 0)
+		text[0] = 0;
+	va_end(args);
+	text_sanitise(text);
+	json_array_append_new(checks, json_pack("{s:s, s:s, s:s, s:s}", "name", name, "level",
+	                                      level, "text", text, "mend", mend));
+}
+
+static void check_plane(json_t *checks, const struct world *world)
+{
+	struct dataplane_view plane;
+
+	dataplane_look(world->dataplane, &plane);
+	if (!plane.plane)
+		check_add(checks, "data plane", "bad", "see the sentence", "none: %s", plane.why);
+	else if (plane.trouble[0])
+		check_add(checks, "data plane", "bad", "see the sentence", "%s: %s",
+		        plane.plane->name, plane.trouble);
+	else
+		check_add(checks, "data plane", "ok", "", "%s, device %s, MTU %u: %s",
+		        plane.plane->name, plane.device ? plane.device : "not there", plane.mtu,
+		        plane.why);
+	if (plane.device && plane.mtu < 1280)
+		check_add(checks, "MTU", "bad", "set the device's MTU to 1280 at least",
+		        "the overlay device's MTU of %u is too small for IPv6", plane.mtu);
+}
+
+static void check_algorithms(json_t *checks, const struct charon_facts *charon)
+{
+	if (!charon->x25519 || !charon->aes_gcm)
+		check_add(checks, "algorithms", "bad",
+		        "load charon's openssl plugin (libstrongswan-standard-plugins), or gcm and "
+		        "curve25519",
+		        "charon lacks%s%s", charon->x25519 ? "" : " X25519",
+		        charon->aes_gcm ? "" : " AES-GCM");
+	else
+		check_add(checks, "algorithms", "ok", "", "AES-GCM and X25519%s",
+		        charon->mlkem768 ? ", hybrid with ML-KEM-768"
+		                         : "; this charon offers no ML-KEM (needs strongSwan 6)");
+}
+
+static void check_charon(json_t *checks, const struct world *world)
+{
+	const struct charon_facts *charon = charon_facts(world->charon);
+
+	if (!charon->connected) {
+		check_add(checks, "charon", "bad", "start charon with the vici plugin", "%s",
+		        charon->why);
+		return;
+	}
+	check_add(checks, "charon", "ok", "", "strongSwan %s at %s, %llu IKE_SAs, %llu half-open",
+	        charon->version, world->options.vici_path, (unsigned long long)charon->ike_sas,
+	        (unsigned long long)charon->half_open);
+	check_algorithms(checks, charon);
+	if (!strstr(charon->plugins, "pubkey "))
+		check_add(checks, "raw keys", "bad", "set charon.plugins.pubkey.load = yes",
+		        "charon's pubkey plugin is not loaded: raw public keys do not work");
+}
+
+static void check_policy(json_t *checks, const struct world *world, const struct engine_view *view)
+{
+	if (!view->policy)
+		check_add(checks, "policy", "bad",
+		        "mend the files; `overlayctl check` shows each fault",
+		        "no policy is in force");
+	else if (world->policy_error)
+		check_add(checks, "policy", "bad",
+		        "mend the files; `overlayctl check` shows each fault",
+		        "the files in %s are broken; serial %llu stays in force%s",
+		        world->options.config_dir, (unsigned long long)view->policy->serial,
+		        world->policy_last_good ? " (the kept copy)" : "");
+	else
+		check_add(checks, "policy", "ok", "", "cluster %s, serial %llu is in force",
+		        view->policy->cluster, (unsigned long long)view->policy->serial);
+	if (view->policy && !view->self)
+		check_add(checks, "membership", "bad",
+		        "give the line that `overlayctl id` prints to the admin for peers.d/",
+		        "the policy does not know this node's key");
+}
+
+static void check_firewall(json_t *checks, const struct engine_view *view)
+{
+	if (view->firewall == ENGINE_FWS_READY)
+		check_add(checks, "firewall", "ok", "",
+		        "table inet overlayd is in force, %zu of %zu "
+		        "peers admitted",
+		        view->n_admitted, view->n_desired);
+	else
+		check_add(checks, "firewall", "bad", "see the log (journalctl -u overlayd)",
+		        "table inet overlayd is not as it should be%s%s",
+		        view->firewall_text[0] ? ": " : "", view->firewall_text);
+}
+
+static void check_clock(json_t *checks, struct world *world)
+{
+	int64_t behind = state_clock_now(&world->clock) - (int64_t)time(NULL);
+
+	if (behind > 120)
+		check_add(checks, "clock", "warn", "set the clock (chronyc makestep)",
+		        "the system's clock is %lld s behind a time this node has seen before; "
+		        "`until` "
+		        "and `hours` are judged by the later one",
+		        (long long)behind);
+	else
+		check_add(checks, "clock", "ok", "", "not behind any time seen before");
+}
+
+static json_t *doctor_json(json_t *checks)
+{
+	return json_pack("{s:o}", "checks", checks);
+}
+
+static void on_foreign(void *user, int error, const char *const *names, size_t n)
+{
+	struct doctor *doctor = user;
+	json_t *checks = doctor->checks;
+	json_t *result;
+
+	if (error)
+		check_add(checks, "foreign connections", "warn", "", "charon did not list them: %s",
+		        strerror(-error));
+	else if (!n)
+		check_add(checks, "foreign connections", "ok", "",
+		        "every other public key connection in charon pins its peer's key");
+	for (size_t i = 0; i < n; i++)
+		check_add(checks, "foreign connections", "warn",
+		        "pin the peer's key (remote.pubkeys) or a CA (remote.cacerts)",
+		        "connection %s pins no key: any key that charon trusts, an overlay peer's "
+		        "too, "
+		        "is accepted there",
+		        names[i]);
+	result = doctor_json(checks);
+	if (result)
+		control_call_reply(doctor->call, result);
+	else
+		control_call_fail(doctor->call, -ENOMEM);
+	free(doctor);
+}
+
+int doctor_run(struct world *world, struct control_call *call, json_t **out)
+{
+	struct doctor *doctor = calloc(1, sizeof(*doctor));
+	struct engine_view view;
+
+	if (!doctor)
+		return -ENOMEM;
+	engine_look(world->engine, &view);
+	doctor->world = world;
+	doctor->call = call;
+	doctor->checks = json_array();
+	check_plane(doctor->checks, world);
+	check_charon(doctor->checks, world);
+	check_policy(doctor->checks, world, &view);
+	check_firewall(doctor->checks, &view);
+	check_clock(doctor->checks, world);
+	if (charon_list_foreign(world->charon, on_foreign, doctor) == 0)
+		return CONTROL_LATER;
+	*out = doctor_json(doctor->checks);
+	free(doctor);
+	return *out ? 0 : -ENOMEM;
+}

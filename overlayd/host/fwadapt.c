@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/fwadapt.h"
+
+#include "host/dataplane.h"
+#include "host/world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uthash.h>
+
+#define SETTLE_US 200000 /* between two foreign changes that are told */
+
+/* An underlay address and how many peers have it. */
+struct endpoint {
+	struct fw_addr addr; /* key; zero-padded */
+	unsigned int users;
+	UT_hash_handle hh;
+};
+
+/* Which addresses a peer has brought. */
+struct bringer {
+	char *peer;
+	struct fw_addr *addrs;
+	size_t n;
+	UT_hash_handle hh;
+};
+
+struct fwadapt {
+	struct world *world;
+	struct fw *fw;
+	struct fw_monitor *monitor;
+	sd_event_source *io;
+	sd_event_source *timer;
+	int64_t told_us;
+	bool changed; /* by another, not told yet */
+
+	/* of the last base that was confirmed */
+	char (*in)[FWRULES_CLASS_MAX];
+	char (*out)[FWRULES_CLASS_MAX];
+	size_t n_in, n_out;
+	struct endpoint *endpoints;
+	struct bringer *bringers;
+};
+
+/* ---- underlay addresses of peers --------------------------------------------------------------
+ */
+
+/* kernel: false if the kernel has it already (or must not be told). */
+static int endpoint_take(struct fwadapt *fa, const struct fw_addr *addr, bool kernel)
+{
+	struct endpoint *ep;
+	int err = 0;
+
+	HASH_FIND(hh, fa->endpoints, addr, sizeof(*addr), ep);
+	if (ep) {
+		ep->users++;
+		return 0;
+	}
+	if (kernel)
+		err = fw_endpoint_add(fa->fw, addr, NULL, NULL);
+	if (err)
+		return err;
+	ep = calloc(1, sizeof(*ep));
+	if (!ep)
+		return -ENOMEM;
+	ep->addr = *addr;
+	ep->users = 1;
+	HASH_ADD(hh, fa->endpoints, addr, sizeof(ep->addr), ep);
+	return 0;
+}
+
+static void endpoint_drop(struct fwadapt *fa, const struct fw_addr *addr, bool kernel)
+{
+	struct endpoint *ep;
+
+	HASH_FIND(hh, fa->endpoints, addr, sizeof(*addr), ep);
+	if (!ep || --ep->users)
+		return;
+	if (kernel)
+		(void)fw_endpoint_remove(fa->fw, addr, NULL, NULL);
+	HASH_DEL(fa->endpoints, ep);
+	free(ep);
+}
+
+static void bringer_forget(struct fwadapt *fa, struct bringer *bringer, bool kernel)
+{
+	if (!bringer)
+		return;
+	for (size_t i = 0; i < bringer->n; i++)
+		endpoint_drop(fa, &bringer->addrs[i], kernel);
+	HASH_DEL(fa->bringers, bringer);
+	free(bringer->addrs);
+	free(bringer->peer);
+	free(bringer);
+}
+
+static struct bringer *bringer_find(struct fwadapt *fa, const char *peer)
+{
+	struct bringer *bringer;
+
+	HASH_FIND_STR(fa->bringers, peer, bringer);
+	return bringer;
+}
+
+/* Remembers the peer's addresses; those of the same name before are replaced. */
+static int bringer_set(struct fwadapt *fa, const struct engine_fw_peer *peer, bool kernel)
+{
+	struct bringer *old = bringer_find(fa, peer->peer);
+	struct bringer *bringer = calloc(1, sizeof(*bringer));
+	int err = 0;
+
+	if (!bringer)
+		return -ENOMEM;
+	bringer->peer = strdup(peer->peer);
+	bringer->addrs = calloc(peer->n_underlay ? peer->n_underlay : 1, sizeof(*bringer->addrs));
+	if (!bringer->peer || !bringer->addrs)
+		err = -ENOMEM;
+	for (size_t i = 0; i < peer->n_underlay && !err; i++) {
+		fwrules_addr(&peer->underlay[i], &bringer->addrs[bringer->n]);
+		err = endpoint_take(fa, &bringer->addrs[bringer->n], kernel);
+		if (!err)
+			bringer->n++;
+	}
+	bringer_forget(fa, old, kernel);
+	if (!bringer->peer) {
+		free(bringer->addrs);
+		free(bringer);
+		return err;
+	}
+	HASH_ADD_KEYPTR(hh, fa->bringers, bringer->peer, strlen(bringer->peer), bringer);
+	return err;
+}
+
+static void bringers_clear(struct fwadapt *fa)
+{
+	struct bringer *bringer, *next;
+
+	HASH_ITER(hh, fa->bringers, bringer, next)
+		bringer_forget(fa, bringer, false);
+}
+
+/* ---- effects ------------------------------------------------------------------------------------
+ */
+
+/* From the engine's clock to the kernel's: CLOCK_MONOTONIC, milliseconds. */
+static uint64_t expiry_convert(int64_t boot_us)
+{
+	struct timespec ts;
+	int64_t now_ms;
+	int64_t left_us;
+
+	if (boot_us == ENGINE_NEVER)
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now_ms = (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	left_us = boot_us - world_now_us();
+	/* 0 would mean "no end": what is over ends at once. */
+	return (uint64_t)(now_ms + (left_us > 0 ? left_us / 1000 : 0)) + 1;
+}
+
+static int peer_convert(
+        const struct fwadapt *fa, const struct engine_fw_peer *in, struct fw_peer *out)
+{
+	if (in->class_in >= fa->n_in || in->class_out >= fa->n_out)
+		return -EINVAL;
+	*out = (struct fw_peer){.name = in->peer,
+	        .in = fa->in[in->class_in],
+	        .out = fa->out[in->class_out],
+	        .until_ms = expiry_convert(in->expires_mono_us)};
+	fwrules_addr(&in->addr4, &out->v4);
+	fwrules_addr(&in->addr6, &out->v6);
+	return 0;
+}
+
+static int classes_name(struct fwadapt *fa, const struct engine_fw_base *base)
+{
+	char(*in)[FWRULES_CLASS_MAX] = calloc(base->n_in + 1, sizeof(*in));
+	char(*out)[FWRULES_CLASS_MAX] = calloc(base->n_out + 1, sizeof(*out));
+
+	if (!in || !out) {
+		free(in);
+		free(out);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; base->policy && i < base->n_in; i++)
+		fwrules_class_name(base->policy, base->in[i].bits, in[i]);
+	for (size_t i = 0; base->policy && i < base->n_out; i++)
+		fwrules_class_name(base->policy, base->out[i].bits, out[i]);
+	free(fa->in);
+	free(fa->out);
+	fa->in = in;
+	fa->out = out;
+	fa->n_in = base->policy ? base->n_in : 0;
+	fa->n_out = base->policy ? base->n_out : 0;
+	return 0;
+}
+
+static int peers_put(struct fwadapt *fa, const struct engine_fw_base *base, struct fw_ruleset *rs)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < base->n_peers && !err; i++) {
+		const struct engine_fw_peer *peer = &base->peers[i];
+		struct fw_peer fp;
+
+		err = peer_convert(fa, peer, &fp);
+		if (!err)
+			err = fw_ruleset_set_peer(rs, &fp);
+		for (size_t e = 0; e < peer->n_underlay && !err; e++) {
+			struct fw_addr addr;
+
+			fwrules_addr(&peer->underlay[e], &addr);
+			err = fw_ruleset_add_endpoint(rs, &addr);
+		}
+	}
+	return err;
+}
+
+/* What the base has brought is in the kernel already: only remembered here. */
+static void bringers_refill(struct fwadapt *fa, const struct engine_fw_base *base)
+{
+	bringers_clear(fa);
+	for (size_t i = 0; i < base->n_peers; i++)
+		(void)bringer_set(fa, &base->peers[i], false);
+}
+
+static int run_base(
+        struct fwadapt *fa, const struct engine_fw_base *base, char *err, size_t err_size)
+{
+	struct dataplane_view plane;
+	struct fwrules_world rules;
+	struct fw_ruleset *rs = NULL;
+	struct fw_result res;
+	struct fw_error fe = {""};
+	int ret;
+
+	dataplane_look(fa->world->dataplane, &plane);
+	rules.device = dataplane_device(fa->world->dataplane);
+	rules.secpath = plane.plane && plane.plane->secpath;
+	ret = fwrules_make(base, &rules, &rs, err, err_size);
+	if (ret)
+		return ret;
+	ret = classes_name(fa, base);
+	if (!ret)
+		ret = peers_put(fa, base, rs);
+	if (ret)
+		snprintf(
+		        err, err_size, "cannot put the peers into the ruleset: %s", strerror(-ret));
+	else
+		ret = fw_commit(fa->fw, rs, &res, &fe);
+	fw_ruleset_free(rs);
+	if (fe.text[0])
+		snprintf(err, err_size, "%s", fe.text);
+	if (ret)
+		return ret;
+	bringers_refill(fa, base);
+	log_debug("firewall: table %s, %u messages",
+	        res.outcome == FW_UNCHANGED ? "unchanged"
+	        : res.outcome == FW_UPDATED ? "updated"
+	                                    : "replaced",
+	        res.messages);
+	return 0;
+}
+
+static int run_admit(struct fwadapt *fa, const struct engine_fw_peer *peer, struct fw_error *err)
+{
+	struct fw_peer fp;
+	int ret = peer_convert(fa, peer, &fp);
+
+	if (!ret)
+		ret = fw_peer_admit(fa->fw, &fp, NULL, err);
+	if (!ret)
+		ret = bringer_set(fa, peer, true);
+	return ret;
+}
+
+static int run_revoke(struct fwadapt *fa, const struct engine_fw_peer *peer, struct fw_error *err)
+{
+	int ret = fw_peer_revoke(fa->fw, peer->peer, NULL, err);
+
+	if (!ret || ret == -ENOENT)
+		bringer_forget(fa, bringer_find(fa, peer->peer), true);
+	return ret == -ENOENT ? 0 : ret;
+}
+
+static int run_kill(const struct engine_fw_peer *peer, struct fw_error *err)
+{
+	const struct policy_addr *addrs[] = {&peer->addr4, &peer->addr6};
+	int killed = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct fw_addr addr;
+		int ret;
+
+		if (!addrs[i]->family)
+			continue;
+		fwrules_addr(addrs[i], &addr);
+		ret = sockdiag_destroy_peer(&addr, NULL, err);
+		if (ret < 0)
+			return ret;
+		killed += ret;
+	}
+	if (killed)
+		log_info("%s: ended %d open TCP sockets", peer->peer, killed);
+	return 0;
+}
+
+void fwadapt_run(struct fwadapt *fa, const struct engine_effect *fx)
+{
+	struct fw_error err = {""};
+	int ret = -EINVAL;
+
+	if (fx->type == ENGINE_FX_FW_BASE)
+		ret = run_base(fa, &fx->fw_base, err.text, sizeof(err.text));
+	else if (fx->type == ENGINE_FX_FW_ADMIT)
+		ret = run_admit(fa, &fx->fw_peer, &err);
+	else if (fx->type == ENGINE_FX_FW_REVOKE)
+		ret = run_revoke(fa, &fx->fw_peer, &err);
+	else if (fx->type == ENGINE_FX_KILL_SOCKETS)
+		ret = run_kill(&fx->fw_peer, &err);
+	if (ret == -ESTALE) {
+		/* Another program was faster than its monitor's note. */
+		fa->changed = true;
+		sd_event_source_set_time(fa->timer, 0);
+		sd_event_source_set_enabled(fa->timer, SD_EVENT_ONESHOT);
+	}
+	world_result(fa->world, fx->id, ret, err.text[0] ? err.text : ret ? strerror(-ret) : "");
+}
+
+/* ---- what others do to our table
+ * -------------------------------------------------------------------- */
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct engine_event ev = {.type = ENGINE_EV_FIREWALL};
+	struct fwadapt *fa = user;
+
+	(void)source, (void)usec;
+	if (!fa->changed)
+		return 0;
+	fa->changed = false;
+	fa->told_us = world_now_us();
+	fw_forget(fa->fw);
+	ev.firewall.seen = ENGINE_FW_FOREIGN;
+	world_event(fa->world, &ev);
+	return 0;
+}
+
+static int on_monitor(sd_event_source *source, int fd, uint32_t revents, void *user)
+{
+	struct fwadapt *fa = user;
+	struct fw_change change;
+	int64_t earliest = fa->told_us + SETTLE_US;
+
+	(void)source, (void)fd, (void)revents;
+	while (fw_monitor_process(fa->monitor, &change) > 0) {
+		if (!fa->changed && change.lost)
+			log_warning("firewall: the kernel lost notes for us, the table is looked "
+			            "at anew");
+		else if (!fa->changed)
+			log_warning("firewall: table inet " FW_TABLE
+			            " was changed by %s (pid %u): it is "
+			            "put back",
+			        change.comm[0] ? change.comm : "another program", change.pid);
+		fa->changed = true;
+	}
+	if (fa->changed) {
+		sd_event_source_set_time(fa->timer, (uint64_t)earliest);
+		sd_event_source_set_enabled(fa->timer, SD_EVENT_ONESHOT);
+	}
+	return 0;
+}
+
+/* ---- begin and end
+ * ------------------------------------------------------------------------------------ */
+
+int fwadapt_new(struct world *world, struct fwadapt **out, char *err, size_t err_size)
+{
+	struct fwadapt *fa = calloc(1, sizeof(*fa));
+	struct fw_error fe = {""};
+	int ret;
+
+	if (!fa)
+		return -ENOMEM;
+	fa->world = world;
+	ret = fw_open(&fa->fw, &fe);
+	if (!ret)
+		ret = fw_monitor_open(&fa->monitor, fa->fw, &fe);
+	if (!ret)
+		ret = sd_event_add_io(
+		        world->event, &fa->io, fw_monitor_fd(fa->monitor), EPOLLIN, on_monitor, fa);
+	if (ret >= 0)
+		ret = sd_event_add_time(
+		        world->event, &fa->timer, CLOCK_BOOTTIME, UINT64_MAX, 1000, on_timer, fa);
+	if (ret >= 0)
+		ret = sd_event_source_set_enabled(fa->timer, SD_EVENT_OFF);
+	if (ret < 0) {
+		snprintf(err, err_size, "%s", fe.text[0] ? fe.text : strerror(-ret));
+		fwadapt_free(fa);
+		return ret;
+	}
+	*out = fa;
+	return 0;
+}
+
+void fwadapt_free(struct fwadapt *fa)
+{
+	if (!fa)
+		return;
+	sd_event_source_disable_unref(fa->io);
+	sd_event_source_disable_unref(fa->timer);
+	bringers_clear(fa);
+	fw_monitor_close(fa->monitor);
+	fw_close(fa->fw);
+	free(fa->in);
+	free(fa->out);
+	free(fa);
+}
+
+static int count_nothing(void *ctx, const struct fw_counter *c)
+{
+	(void)ctx, (void)c;
+	return 0;
+}
+
+void fwadapt_start(struct fwadapt *fa)
+{
+	struct engine_event ev = {.type = ENGINE_EV_FIREWALL};
+	int ret = fw_counters_read(fa->fw, count_nothing, NULL, NULL);
+
+	ev.firewall.seen = ret == -ENOENT ? ENGINE_FW_MISSING : ENGINE_FW_UNKNOWN;
+	world_event(fa->world, &ev);
+}
+
+struct fw *fwadapt_fw(const struct fwadapt *fa)
+{
+	return fa->fw;
+}

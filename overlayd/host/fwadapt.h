@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The firewall, as the engine sees it: a policy and the engine's classes become a ruleset of
+ * firewall/, effects become commits, and what another program does to our table is told.
+ */
+#ifndef OVERLAYD_HOST_FWADAPT_H
+#define OVERLAYD_HOST_FWADAPT_H
+
+#include "engine/engine.h"
+#include "firewall/firewall.h"
+
+struct world;
+struct fwadapt;
+
+int fwadapt_new(struct world *world, struct fwadapt **out, char *err, size_t err_size);
+/* The table stays. */
+void fwadapt_free(struct fwadapt *fa);
+/* Tells the engine whether a table of an earlier run is there. */
+void fwadapt_start(struct fwadapt *fa);
+/* ENGINE_FX_FW_BASE, _FW_ADMIT, _FW_REVOKE, _KILL_SOCKETS */
+void fwadapt_run(struct fwadapt *fa, const struct engine_effect *fx);
+struct fw *fwadapt_fw(const struct fwadapt *fa);
+
+/* ---- fwrules.c: from a policy to a ruleset --------------------------------------------------- */
+
+/* "c" and 16 hex digits of what the class allows: the same set has the same name in every
+ * policy, so that an unrelated change leaves its chain and counters alone. */
+#define FWRULES_CLASS_MAX 24
+void fwrules_class_name(
+        const struct policy *policy, const uint64_t *bits, char buf[FWRULES_CLASS_MAX]);
+
+struct fwrules_world {
+	const char *device; /* NULL: none */
+	bool secpath;
+};
+/* All but peers and their endpoints. base->policy may be NULL. */
+int fwrules_make(const struct engine_fw_base *base, const struct fwrules_world *world,
+        struct fw_ruleset **out, char *err, size_t err_size);
+void fwrules_addr(const struct policy_addr *in, struct fw_addr *out);
+
+#endif

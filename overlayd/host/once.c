@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* `overlayd --guard` and `overlayd --flush`: done and gone, no loop, no engine. */
+#include "host/world.h"
+
+#include "client/paths.h"
+#include "firewall/firewall.h"
+#include "host/fwadapt.h"
+#include "host/policyload.h"
+#include "host/routes.h"
+#include "vici-client/vici.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- guard
+ * --------------------------------------------------------------------------------------- */
+
+static int count_nothing(void *ctx, const struct fw_counter *c)
+{
+	(void)ctx, (void)c;
+	return 0;
+}
+
+static int guard_commit(const struct policy *policy, char *err, size_t err_size)
+{
+	struct engine_fw_base base = {.policy = policy};
+	struct fwrules_world rules = {0};
+	struct fw_ruleset *rs = NULL;
+	struct fw_ruleset *guard = NULL;
+	struct fw_error fe = {""};
+	struct fw *fw = NULL;
+	int ret;
+
+	ret = fwrules_make(&base, &rules, &rs, err, err_size);
+	if (!ret)
+		ret = fw_guard_ruleset(rs, &guard);
+	if (!ret)
+		ret = fw_open(&fw, &fe);
+	if (!ret && fw_counters_read(fw, count_nothing, NULL, NULL) != -ENOENT)
+		log_notice("table inet " FW_TABLE " is there already: left as it is");
+	else if (!ret)
+		ret = fw_commit(fw, guard, NULL, &fe);
+	fw_close(fw);
+	fw_ruleset_free(guard);
+	fw_ruleset_free(rs);
+	if (fe.text[0])
+		snprintf(err, err_size, "%s", fe.text);
+	return ret;
+}
+
+int world_guard(const struct world_options *options, char *err, size_t err_size)
+{
+	struct policy *policy;
+	char *report = NULL;
+	bool last_good;
+	int ret;
+
+	ret = policyload_read(
+	        options->config_dir, options->state_dir, &policy, &last_good, &report);
+	free(report);
+	if (ret) {
+		snprintf(err, err_size,
+		        "there is no valid policy in %s and none was kept: there is nothing to "
+		        "guard",
+		        options->config_dir);
+		return ret;
+	}
+	ret = guard_commit(policy, err, err_size);
+	policy_unref(policy);
+	return ret;
+}
+
+/* ---- flush: charon
+ * --------------------------------------------------------------------------------- */
+
+struct flush {
+	struct vici *v;
+	int error;
+};
+
+static bool is_ours(const char *name)
+{
+	return strncmp(name, ENGINE_CONN_PREFIX, strlen(ENGINE_CONN_PREFIX)) == 0;
+}
+
+static void on_conns(void *user, const struct vici_result *r, const char *const *names, size_t n)
+{
+	struct flush *flush = user;
+
+	if (r->error)
+		flush->error = r->error;
+	for (size_t i = 0; i < n; i++)
+		if (is_ours(names[i]))
+			(void)vici_unload_conn(
+			        flush->v, names[i], NULL, NULL, 0, (uint64_t)world_now_us());
+}
+
+static void on_sa(void *user, const struct vici_ike_sa *sa)
+{
+	struct vici_select which = {.ike_id = VICI_NUM(sa->uniqueid)};
+	struct flush *flush = user;
+
+	if (is_ours(sa->name))
+		(void)vici_terminate(flush->v, &which, true, (struct vici_num){0}, NULL, NULL, 0,
+		        (uint64_t)world_now_us());
+}
+
+static void on_sas(void *user, const struct vici_result *r)
+{
+	struct flush *flush = user;
+
+	if (r->error)
+		flush->error = r->error;
+}
+
+static int vici_drain(struct vici *v)
+{
+	while (vici_pending(v)) {
+		struct pollfd pfd = {.fd = vici_fd(v), .events = vici_events(v)};
+		int err;
+
+		if (poll(&pfd, 1, 1000) < 0 && errno != EINTR)
+			return -errno;
+		err = vici_process(v, pfd.revents, (uint64_t)world_now_us());
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int flush_charon(const char *path, char *err, size_t err_size)
+{
+	struct vici_config cfg = {.path = path};
+	struct flush flush = {0};
+	int ret = vici_open(&flush.v, &cfg);
+
+	if (ret == -ENOENT || ret == -ECONNREFUSED)
+		return 0; /* no charon, no SAs */
+	if (!ret) {
+		uint64_t now = (uint64_t)world_now_us();
+
+		ret = vici_get_conns(flush.v, on_conns, &flush, 0, now);
+		if (!ret)
+			ret = vici_list_sas(flush.v, NULL, on_sa, on_sas, &flush, 0, now);
+		if (!ret)
+			ret = vici_drain(flush.v);
+		vici_free(flush.v);
+	}
+	if (!ret)
+		ret = flush.error;
+	if (ret)
+		snprintf(err, err_size, "charon at %s did not end all tunnels: %s", path,
+		        strerror(-ret));
+	return ret;
+}
+
+/* ---- flush: kernel
+ * ------------------------------------------------------------------------------------ */
+
+static int flush_kernel(char *err, size_t err_size)
+{
+	struct fw_error fe = {""};
+	struct rtnl *rt = NULL;
+	struct fw *fw = NULL;
+	int ret = rtnl_open(&rt, ROUTES_TABLE);
+
+	if (ret)
+		snprintf(err, err_size, "cannot open rtnetlink: %s", strerror(-ret));
+	if (!ret)
+		ret = routes_flush(rt, err, err_size);
+	if (!ret)
+		ret = plane_xfrm.remove(rt);
+	rtnl_close(rt);
+	if (!ret)
+		ret = fw_open(&fw, &fe);
+	if (!ret)
+		ret = fw_remove(fw, &fe);
+	fw_close(fw);
+	if (fe.text[0])
+		snprintf(err, err_size, "%s", fe.text);
+	return ret;
+}
+
+static bool daemon_runs(const char *run_dir)
+{
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+	bool runs = false;
+	int fd;
+
+	if (snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/" OVERLAY_ADMIN_SOCKET, run_dir) >=
+	        (int)sizeof(sa.sun_path))
+		return false;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		runs = connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0;
+		close(fd);
+	}
+	return runs;
+}
+
+int world_flush(const struct world_options *options, char *err, size_t err_size)
+{
+	int ret;
+
+	if (daemon_runs(options->run_dir)) {
+		snprintf(err, err_size,
+		        "overlayd is running and would make it all again: stop it first (systemctl "
+		        "stop "
+		        "overlayd)");
+		return -EBUSY;
+	}
+	/* Tunnels first, while the firewall still stands. */
+	ret = flush_charon(options->vici_path, err, err_size);
+	if (ret)
+		log_error("%s", err);
+	return flush_kernel(err, err_size);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the host offers to control/: its methods (status.c, doctor.c, ops.c) and its events. And the
+ * log of the engine's notices, as both are told the same.
+ */
+#ifndef OVERLAYD_HOST_OPS_H
+#define OVERLAYD_HOST_OPS_H
+
+#include "host/world.h"
+
+struct ops;
+
+int ops_new(struct world *world, struct ops **out, char *err, size_t err_size);
+/* Opens the admin socket. */
+int ops_start(struct ops *ops, char *err, size_t err_size);
+void ops_free(struct ops *ops);
+/* Logs it and tells subscribers. */
+void ops_notice(struct world *world, const struct engine_notice *notice);
+/* The engine has stepped: calls that wait for the plan to be done may end. */
+void ops_changed(struct world *world);
+/* Tells systemd and subscribers of a reload. */
+int ops_reload(struct world *world);
+
+/* ---- status.c ---- */
+json_t *status_json(struct world *world);
+/* {"state", "why"}: the node as a whole. */
+json_t *status_head_json(struct world *world);
+json_t *status_peer_json(struct world *world, const struct engine_peer_view *view);
+
+/* ---- denied.c ---- */
+int denied_json(struct world *world, json_t **out, char *err, size_t err_size);
+
+/* ---- doctor.c ---- */
+/* Ends the call later (CONTROL_LATER), as charon is asked. */
+int doctor_run(struct world *world, struct control_call *call, json_t **out);
+
+#endif

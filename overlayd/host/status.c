@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The status as JSON; fields as control/control.h lists them. */
+#include "host/ops.h"
+
+#include "host/charon.h"
+#include "host/dataplane.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+
+static json_t *addr_json(const struct policy_addr *addr)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (!addr->family)
+		return json_null();
+	policy_addr_print(addr, text, sizeof(text));
+	return json_string(text);
+}
+
+static json_t *link_json(const struct policy_addr *addr, uint16_t port)
+{
+	char text[INET6_ADDRSTRLEN];
+
+	if (!addr->family)
+		return json_null();
+	policy_addr_print(addr, text, sizeof(text));
+	return json_sprintf(addr->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
+}
+
+static json_t *fingerprint_json(const struct policy_key *key)
+{
+	char text[POLICY_FINGERPRINT_LEN];
+
+	policy_key_fingerprint(key, text);
+	return json_string(text);
+}
+
+/* Text that may have come from elsewhere: never a reason to fail. */
+static json_t *text_json(const char *text)
+{
+	char clean[512];
+
+	snprintf(clean, sizeof(clean), "%s", text ? text : "");
+	text_sanitise(clean);
+	return json_string(clean);
+}
+
+/* ---- peers ---------------------------------------------------------------------------------- */
+
+static const char *peer_state(const struct engine_peer_view *peer)
+{
+	if (peer->state == ENGINE_PEER_INACTIVE)
+		return "inactive";
+	if (peer->degraded)
+		return "degraded";
+	switch (peer->state) {
+	case ENGINE_PEER_UP:
+		return "up";
+	case ENGINE_PEER_CONNECTING:
+	case ENGINE_PEER_WAITING:
+		return "connecting";
+	case ENGINE_PEER_LISTENING:
+	case ENGINE_PEER_REVOKING:
+	case ENGINE_PEER_INACTIVE:
+		break;
+	}
+	return "down";
+}
+
+static json_t *roles_json(const struct policy *policy, const struct policy_peer *peer)
+{
+	json_t *roles = json_array();
+
+	for (size_t i = 0; peer && i < peer->n_roles; i++)
+		json_array_append_new(roles, json_string(policy->roles[peer->roles[i]]));
+	return roles;
+}
+
+json_t *status_peer_json(struct world *world, const struct engine_peer_view *view)
+{
+	int64_t left_s = (view->rekey_mono_us - world_now_us()) / 1000000;
+	const struct policy_peer *peer = NULL;
+	struct engine_view all;
+	json_t *out;
+
+	engine_look(world->engine, &all);
+	if (all.policy)
+		peer = policy_peer_by_name(all.policy, view->name);
+	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:o}", "name", view->name,
+	        "fingerprint", fingerprint_json(&view->key), "address4", addr_json(&view->addr4),
+	        "address6", addr_json(&view->addr6), "roles", roles_json(all.policy, peer), "state",
+	        peer_state(view), "since", (json_int_t)view->since.wall_s, "why",
+	        text_json(view->reason));
+	if (!out)
+		return NULL;
+	json_object_set_new(
+	        out, "site", peer ? json_string(all.policy->sites[peer->site].name) : json_null());
+	json_object_set_new(out, "admitted", json_boolean(view->admitted));
+	json_object_set_new(out, "link",
+	        view->sa_id ? link_json(&view->remote_host, view->remote_port) : json_null());
+	json_object_set_new(out, "endpoint", link_json(&view->endpoint, view->endpoint_port));
+	json_object_set_new(out, "bytes_in", json_integer((json_int_t)view->bytes_in));
+	json_object_set_new(out, "bytes_out", json_integer((json_int_t)view->bytes_out));
+	json_object_set_new(out, "rekey_s",
+	        view->sa_id && view->rekey_mono_us != ENGINE_NEVER ? json_integer(left_s)
+	                                                           : json_null());
+	json_object_set_new(out, "until",
+	        view->expires_wall_s != ENGINE_NEVER ? json_integer(view->expires_wall_s)
+	                                             : json_null());
+	return out;
+}
+
+static json_t *peers_json(struct world *world, const struct engine_view *view)
+{
+	json_t *peers = json_array();
+
+	for (size_t i = 0; i < view->n_peers; i++) {
+		struct engine_peer_view peer;
+
+		if (engine_peer_at(world->engine, i, &peer) == 0)
+			json_array_append_new(peers, status_peer_json(world, &peer));
+	}
+	return peers;
+}
+
+/* ---- the node ------------------------------------------------------------------------------- */
+
+static json_t *node_json(const struct world *world, const struct engine_view *view)
+{
+	struct policy_key key;
+
+	memcpy(key.raw, world->public_key, sizeof(key.raw));
+	return json_pack("{s:o, s:o, s:o, s:o, s:b}", "name",
+	        view->self ? json_string(view->self->name) : json_null(), "fingerprint",
+	        fingerprint_json(&key), "address4",
+	        view->self ? addr_json(&view->self->addr4) : json_null(), "address6",
+	        view->self ? addr_json(&view->self->addr6) : json_null(), "active",
+	        view->self_active);
+}
+
+static json_t *plane_json(const struct world *world, const struct engine_view *view)
+{
+	struct dataplane_view plane;
+	const char *why;
+
+	dataplane_look(world->dataplane, &plane);
+	why = plane.trouble[0] ? plane.trouble : view->plane_text[0] ? view->plane_text : plane.why;
+	return json_pack("{s:s, s:o, s:o, s:o}", "kind", plane.plane ? plane.plane->name : "none",
+	        "device", plane.device ? json_string(plane.device) : json_null(), "mtu",
+	        plane.device ? json_integer(plane.mtu) : json_null(), "why", text_json(why));
+}
+
+static json_t *policy_json(const struct world *world, const struct engine_view *view)
+{
+	return json_pack("{s:b, s:o, s:o, s:b}", "in_force", view->policy != NULL, "loaded",
+	        view->policy ? json_integer(world->policy_loaded_s) : json_null(), "error",
+	        world->policy_error ? json_string(world->policy_error) : json_null(), "last_good",
+	        world->policy_last_good);
+}
+
+/* One word and one sentence for all of it. */
+static const char *node_state(
+        const struct world *world, const struct engine_view *view, char *why, size_t size)
+{
+	const struct charon_facts *charon = charon_facts(world->charon);
+
+	why[0] = 0;
+	if (!view->policy)
+		snprintf(why, size, "there is no valid policy: nothing of the overlay passes");
+	else if (world->policy_error)
+		snprintf(why, size, "the policy's files are broken, an older policy is in force");
+	else if (!view->self)
+		snprintf(why, size, "the policy does not know this node's key");
+	else if (view->firewall == ENGINE_FWS_FAILED)
+		snprintf(why, size, "firewall: %s", view->firewall_text);
+	else if (!charon->connected)
+		snprintf(why, size, "%s", charon->why);
+	else if (view->plane == ENGINE_PLANE_DOWN)
+		snprintf(why, size, "data plane: %s", view->plane_text);
+	else if (view->n_degraded)
+		snprintf(why, size, "%zu of %zu peers are degraded", view->n_degraded,
+		        view->n_desired);
+	if (why[0])
+		return "degraded";
+	if (view->charon != ENGINE_CHARON_READY || view->firewall != ENGINE_FWS_READY)
+		return "starting";
+	return "ready";
+}
+
+static void digest_text(const struct policy *policy, char buf[65])
+{
+	for (size_t i = 0; i < 32; i++)
+		snprintf(buf + 2 * i, 3, "%02x", policy->digest[i]);
+}
+
+json_t *status_head_json(struct world *world)
+{
+	struct engine_view view;
+	char why[512];
+	const char *state;
+
+	engine_look(world->engine, &view);
+	state = node_state(world, &view, why, sizeof(why));
+	return json_pack("{s:s, s:o}", "state", state, "why", text_json(why));
+}
+
+json_t *status_json(struct world *world)
+{
+	const struct charon_facts *charon = charon_facts(world->charon);
+	struct engine_view view;
+	char digest[65];
+	char why[512];
+	const char *state;
+	json_t *out;
+
+	engine_look(world->engine, &view);
+	state = node_state(world, &view, why, sizeof(why));
+	out = json_pack("{s:s, s:I, s:I, s:s, s:o}", "version", OVERLAYD_VERSION, "started",
+	        (json_int_t)world->started_s, "now", (json_int_t)state_clock_now(&world->clock),
+	        "state", state, "why", text_json(why));
+	if (!out)
+		return NULL;
+	if (view.policy)
+		digest_text(view.policy, digest);
+	json_object_set_new(
+	        out, "cluster", view.policy ? json_string(view.policy->cluster) : json_null());
+	json_object_set_new(out, "serial",
+	        view.policy ? json_integer((json_int_t)view.policy->serial) : json_null());
+	json_object_set_new(out, "digest", view.policy ? json_string(digest) : json_null());
+	json_object_set_new(out, "node", node_json(world, &view));
+	json_object_set_new(out, "policy", policy_json(world, &view));
+	json_object_set_new(out, "plane", plane_json(world, &view));
+	json_object_set_new(out, "charon",
+	        json_pack("{s:b, s:o, s:o}", "connected", charon->connected, "version",
+	                charon->version[0] ? json_string(charon->version) : json_null(), "why",
+	                text_json(charon->why)));
+	json_object_set_new(out, "firewall",
+	        json_pack("{s:b, s:s, s:o}", "in_force", view.firewall == ENGINE_FWS_READY, "mode",
+	                view.policy && view.policy->firewall == POLICY_LOCKDOWN ? "lockdown"
+	                                                                        : "guard",
+	                "why", text_json(view.firewall_text)));
+	json_object_set_new(out, "settled", json_boolean(view.settled));
+	json_object_set_new(out, "peers", peers_json(world, &view));
+	return out;
+}

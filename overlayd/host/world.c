@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "host/world.h"
+
+#include "client/nodekey.h"
+#include "client/paths.h"
+#include "host/charon.h"
+#include "host/dataplane.h"
+#include "host/fwadapt.h"
+#include "host/names.h"
+#include "host/ops.h"
+#include "host/policyload.h"
+#include "host/watch.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* Something that is to be told when the effects that are being carried out are done. */
+struct world_result {
+	uint64_t id;
+	int error;
+	char text[ENGINE_TEXT_MAX];
+};
+
+int64_t world_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* ---- effects
+ * --------------------------------------------------------------------------------------- */
+
+static void effect_run(struct world *world, const struct engine_effect *fx)
+{
+	switch (fx->type) {
+	case ENGINE_FX_LOAD_KEY:
+	case ENGINE_FX_LOAD_CONN:
+	case ENGINE_FX_UNLOAD_CONN:
+	case ENGINE_FX_INITIATE:
+	case ENGINE_FX_TERMINATE:
+	case ENGINE_FX_LIST_SAS:
+	case ENGINE_FX_LIST_CONNS:
+		charon_run(world->charon, fx);
+		return;
+	case ENGINE_FX_FW_BASE:
+	case ENGINE_FX_FW_ADMIT:
+	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_KILL_SOCKETS:
+		fwadapt_run(world->firewall, fx);
+		return;
+	case ENGINE_FX_PLANE:
+		dataplane_run(world->dataplane, fx);
+		return;
+	case ENGINE_FX_RESOLVE:
+		names_run(world->names, fx);
+		return;
+	case ENGINE_FX_NOTICE:
+		ops_notice(world, &fx->notice);
+		return;
+	}
+}
+
+static void engine_feed(struct world *world, struct engine_event *ev)
+{
+	struct engine_effects out = {0};
+	int err;
+
+	ev->now.mono_us = world_now_us();
+	ev->now.wall_s = state_clock_now(&world->clock);
+	err = engine_step(world->engine, ev, &out);
+	if (err)
+		log_error("out of memory: the engine will come back to it");
+	for (size_t i = 0; i < out.n; i++)
+		effect_run(world, &out.v[i]);
+}
+
+static void results_drain(struct world *world)
+{
+	while (world->results_at < world->n_results) {
+		struct world_result result = world->results[world->results_at++];
+		struct engine_event ev = {.type = ENGINE_EV_RESULT};
+
+		/* Room at the front is used again as soon as all is told. */
+		if (world->results_at == world->n_results)
+			world->results_at = world->n_results = 0;
+		ev.result.effect_id = result.id;
+		ev.result.error = result.error;
+		ev.result.text = result.text;
+		engine_feed(world, &ev);
+	}
+}
+
+static void tick_set(struct world *world)
+{
+	int64_t at = engine_next_wakeup(world->engine);
+
+	if (at == world->tick_at)
+		return;
+	world->tick_at = at;
+	if (at == ENGINE_NEVER) {
+		sd_event_source_set_enabled(world->tick, SD_EVENT_OFF);
+		return;
+	}
+	sd_event_source_set_time(world->tick, at > 0 ? (uint64_t)at : 0);
+	sd_event_source_set_enabled(world->tick, SD_EVENT_ONESHOT);
+}
+
+static void world_settle(struct world *world)
+{
+	results_drain(world);
+	world->running = false;
+	tick_set(world);
+	ops_changed(world);
+}
+
+void world_event(struct world *world, struct engine_event *ev)
+{
+	if (!world->engine)
+		return;
+	if (world->running) {
+		/* A bug of ours: an adapter told something from within an effect. */
+		log_error("internal error: event %d within an effect is dropped", (int)ev->type);
+		return;
+	}
+	world->running = true;
+	engine_feed(world, ev);
+	world_settle(world);
+}
+
+void world_result(struct world *world, uint64_t id, int error, const char *text)
+{
+	struct world_result *result;
+
+	if (!world->engine)
+		return;
+	if (world->n_results == world->results_cap) {
+		size_t cap = world->results_cap ? world->results_cap * 2 : 32;
+		struct world_result *grown = realloc(world->results, cap * sizeof(*grown));
+
+		if (!grown)
+			return; /* the engine's own deadline for the effect will see to it */
+		world->results = grown;
+		world->results_cap = cap;
+	}
+	result = &world->results[world->n_results++];
+	result->id = id;
+	result->error = error;
+	snprintf(result->text, sizeof(result->text), "%s", text ? text : "");
+	text_sanitise(result->text);
+	if (world->running)
+		return;
+	world->running = true;
+	world_settle(world);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct engine_event ev = {.type = ENGINE_EV_TICK};
+	struct world *world = user;
+
+	(void)source, (void)usec;
+	world->tick_at = 0;
+	world_event(world, &ev);
+	(void)state_clock_save(&world->clock); /* a full disk: next time */
+	return 0;
+}
+
+static void on_files(void *user)
+{
+	policyload_reload(user, NULL);
+}
+
+/* ---- begin and end
+ * ------------------------------------------------------------------------------------ */
+
+static int key_ensure(struct world *world, char *err, size_t err_size)
+{
+	char path[PATH_MAX];
+	bool made = false;
+	int ret;
+
+	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, world->options.state_dir);
+	ret = nodekey_ensure(path, world->public_key, &made, err, err_size);
+	if (!ret) {
+		char fingerprint[POLICY_FINGERPRINT_LEN];
+		struct policy_key key;
+
+		memcpy(key.raw, world->public_key, sizeof(key.raw));
+		policy_key_fingerprint(&key, fingerprint);
+		log_info("this node's key is %s%s", fingerprint, made ? " (made now)" : "");
+	}
+	return ret;
+}
+
+static int engine_make(struct world *world)
+{
+	struct engine_config config = {.wall_floor_s = world->clock.floor};
+
+	if (getrandom(&config.seed, sizeof(config.seed), 0) != sizeof(config.seed))
+		config.seed = (uint64_t)world_now_us();
+	return engine_new(&world->engine, &config);
+}
+
+static int adapters_make(struct world *world, char *err, size_t err_size)
+{
+	int ret;
+
+	ret = fwadapt_new(world, &world->firewall, err, err_size);
+	if (!ret)
+		ret = dataplane_new(world, &world->dataplane, err, err_size);
+	if (!ret)
+		ret = charon_new(world, world->options.vici_path, &world->charon);
+	if (!ret)
+		ret = names_new(world, &world->names);
+	return ret;
+}
+
+int world_new(struct world **out, const struct world_options *options, char *err, size_t err_size)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	int ret;
+
+	err[0] = 0;
+	if (!world)
+		return -ENOMEM;
+	world->options = *options;
+	ret = sd_event_default(&world->event);
+	if (ret >= 0)
+		ret = state_ensure(options->state_dir, err, err_size);
+	if (ret >= 0) {
+		state_clock_load(&world->clock, options->state_dir);
+		world->started_s = state_clock_now(&world->clock);
+		ret = key_ensure(world, err, err_size);
+	}
+	if (ret >= 0)
+		ret = sd_event_add_time(world->event, &world->tick, CLOCK_BOOTTIME, UINT64_MAX,
+		        1000, on_tick, world);
+	if (ret >= 0)
+		ret = engine_make(world);
+	if (ret >= 0)
+		ret = adapters_make(world, err, err_size);
+	if (ret >= 0)
+		ret = ops_new(world, &world->ops, err, err_size);
+	if (ret < 0) {
+		if (!err[0])
+			snprintf(err, err_size, "cannot start: %s", strerror(-ret));
+		world_free(world);
+		return ret;
+	}
+	*out = world;
+	return 0;
+}
+
+int world_start(struct world *world, char *err, size_t err_size)
+{
+	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY};
+	int ret;
+
+	memcpy(ev.own_key.raw, world->public_key, sizeof(ev.own_key.raw));
+	world_event(world, &ev);
+	fwadapt_start(world->firewall);
+	dataplane_start(world->dataplane);
+	/* Without a policy the guard stands, and we wait for one. */
+	(void)policyload_start(world);
+	ret = watch_new(world->event, world->options.config_dir, on_files, world, &world->watch);
+	if (ret)
+		log_warning("cannot watch %s (%s): use `overlayctl reload` or SIGHUP after changes",
+		        world->options.config_dir, strerror(-ret));
+	ret = ops_start(world->ops, err, err_size);
+	if (ret)
+		return ret;
+	charon_start(world->charon);
+	return 0;
+}
+
+void world_free(struct world *world)
+{
+	if (!world)
+		return;
+	watch_free(world->watch);
+	ops_free(world->ops);
+	/* From here on nothing reaches the engine: what is pending is given up, not undone. */
+	engine_free(world->engine);
+	world->engine = NULL;
+	names_free(world->names);
+	charon_free(world->charon);
+	dataplane_free(world->dataplane);
+	fwadapt_free(world->firewall);
+	sd_event_source_disable_unref(world->tick);
+	(void)state_clock_save(&world->clock);
+	free(world->policy_error);
+	free(world->results);
+	sd_event_unref(world->event);
+	free(world);
+}
