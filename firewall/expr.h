@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A rule of the table as libnftnl's expressions, and its canonical text for comparison. */
+#ifndef FIREWALL_EXPR_H
+#define FIREWALL_EXPR_H
+
+#include "firewall/table.h"
+
+struct nftnl_rule;
+
+/* The statement of `r` whose ports need an anonymous set, or NULL. */
+const struct stmt *rule_anonymous(const struct rule *r);
+
+/* Makes `r` of `chain`. `set_id` names its anonymous set within the batch. NULL: -ENOMEM; nothing
+ * is ever left out of a rule. The caller frees it by nftnl_rule_free(). */
+struct nftnl_rule *rule_compile(const struct rule *r, const char *chain, uint32_t set_id);
+
+/* Appends one line that is equal for rules that do the same: expressions without counts, with
+ * anonymous sets by content, and the comment. `anonymous` gives the content for a set's name (NULL:
+ * unknown). -ENOMEM. */
+typedef const char *(*anonymous_fn)(void *ctx, const char *set);
+int rule_canonical(const struct nftnl_rule *r, anonymous_fn anonymous, void *ctx, FILE *to);
+
+/* The comment in a rule's user data, or NULL; points into the rule. */
+const char *rule_comment(const struct nftnl_rule *r);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The table as a small language of statements, between the ruleset (what is wanted) and
+ * its two renderings: nft text (text.c) and netlink expressions (expr.c). One switch in each;
+ * what one can say the other can too, so the printed text cannot drift from what is committed.
+ */
+#ifndef FIREWALL_TABLE_H
+#define FIREWALL_TABLE_H
+
+/* libc's before the kernel's: they define the same names */
+#include <netinet/in.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include "firewall/ruleset.h"
+
+#define FW_TABLE_COMMENT "overlayd 1" /* raise it when sets or their keys change */
+#define FW_CHAIN_MAX (FW_NAME_MAX + 5)
+
+enum set_id {
+	SET_SELF4,
+	SET_SELF6,
+	SET_ENDPOINT4,
+	SET_ENDPOINT6,
+	SET_IN4,
+	SET_IN6,
+	SET_OUT4,
+	SET_OUT6,
+	SET_ELEMENTS, /* those above are diffed element by element, those below as a whole */
+	SET_OVERLAY4 = SET_ELEMENTS,
+	SET_OVERLAY6,
+	SET_TCP,
+	SET_UDP,
+	SET_STATIC, /* those below are filled by the kernel */
+	SET_DENIED_IN4 = SET_STATIC,
+	SET_DENIED_IN6,
+	SET_DENIED_OUT4,
+	SET_DENIED_OUT6,
+	SET_COUNT,
+};
+
+struct set_def {
+	const char *name;
+	const char *type; /* as nft writes it */
+	uint32_t key_type;
+	uint32_t key_len;
+	uint32_t flags; /* NFT_SET_* */
+	bool counter;   /* each element counts */
+};
+extern const struct set_def fw_sets[SET_COUNT];
+int fw_set_by_name(const char *name); /* an enum set_id, or -ENOENT */
+
+enum stmt_kind {
+	S_IIFNAME,  /* name, negate */
+	S_OIFNAME,  /* name, negate */
+	S_UNSECURE, /* not decrypted by the kernel */
+	S_CTSTATE,  /* value: bits */
+	S_CTDIR,    /* value: 0 original, 1 reply */
+	S_CTPROTO,  /* value */
+	S_CTDPORT,  /* ports, n (of the original direction); IPPROTO_ICMP means an echo request */
+	S_L4PROTO,  /* value */
+	S_NFPROTO,  /* family */
+	S_ADDR_SET, /* family, dst, set, negate */
+	S_ADDR,     /* family, dst, addr */
+	S_PORT,     /* l4 protocol in value; dst; one range in ports */
+	S_PORT_SET, /* l4 protocol in value; dst; set */
+	S_ICMP,     /* family; one range of types in ports */
+	S_VMAP,  /* family; ct_dst: flow's peer is its destination; dst: packet's peer likewise; set
+	          */
+	S_LIMIT, /* value per second */
+	S_DENIED, /* family, dst: whose address; set; port: see enum */
+	S_COUNTER,
+	S_VERDICT, /* value: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO; name: chain */
+};
+
+enum denied_port { PORT_SOURCE, PORT_DESTINATION, PORT_FLOW };
+
+struct stmt {
+	enum stmt_kind kind;
+	uint8_t family;
+	bool dst;
+	bool ct_dst;
+	bool negate;
+	int value;
+	enum set_id set;
+	enum denied_port port;
+	const char *name; /* borrowed: from the ruleset, a literal, or the table's own chain */
+	const struct fw_addr *addr;
+	const struct fw_ports *ports; /* borrowed, or in `own` */
+	size_t n;
+	struct fw_ports own;
+};
+
+#define RULE_STMTS 8
+
+struct rule {
+	struct stmt stmts[RULE_STMTS];
+	size_t n;
+	char comment[128]; /* 127 bytes and NUL: nft's own limit */
+};
+
+struct chain {
+	char name[FW_CHAIN_MAX];
+	bool base;
+	int hook; /* enum nf_inet_hooks */
+	int prio;
+	bool drop; /* policy */
+	struct rule *rules;
+	size_t n;
+};
+
+struct table {
+	const struct fw_ruleset *rs; /* borrowed; must outlive the table */
+	struct chain *chains; /* base chains first, then those they jump to, then the classes */
+	size_t n;
+	bool failed; /* a rule could not be made: the whole table is void */
+};
+
+/* -ENOMEM, or -EOVERFLOW if a rule does not fit its statements (our own bug). */
+int fw_table_build(const struct fw_ruleset *rs, struct table *out);
+void fw_table_clear(struct table *t);
+
+/* Writing rules: rule_new() on a chain, then statements in order. Failures are sticky in `t`. */
+struct chain *chain_new(struct table *t, const char *name);
+struct rule *rule_new(struct table *t, struct chain *c);
+void rule_add(struct table *t, struct rule *r, struct stmt s);
+void rule_end(struct table *t, struct rule *r, int verdict, const char *chain);
+/* counter, drop, and the comment "drop <reason>" by which counters are read back. */
+void rule_drop(struct table *t, struct rule *r, const char *reason);
+
+void fw_build_overlay(struct table *t);  /* table_overlay.c */
+void fw_build_underlay(struct table *t); /* table_underlay.c */
+void fw_build_classes(struct table *t);  /* table_class.c */
+
+/* The contents of a SET_OVERLAY4 … SET_UDP set: ranges of keys, both ends included. */
+struct span {
+	uint8_t first[16];
+	uint8_t last[16];
+};
+/* Calls `fn` in ascending order for prefixes; non-zero ends and is returned. */
+int fw_static_each(const struct fw_ruleset *rs, enum set_id set,
+        int (*fn)(void *ctx, const struct span *s, size_t len), void *ctx);
+
+/* One wanted element of an element set. */
+struct elem {
+	enum set_id set;
+	uint8_t len;
+	uint8_t key[32];
+	const char *chain_class; /* maps: the class; else NULL */
+	uint64_t until_ms;
+};
+typedef int (*elem_fn)(void *ctx, const struct elem *e);
+int fw_elems_each(const struct fw_ruleset *rs, elem_fn fn, void *ctx);
+/* At most four. Returns how many. */
+size_t fw_peer_elems(const struct fw_peer *p, struct elem out[static 4]);
+struct elem fw_address_elem(const struct fw_addr *a, uint64_t until_ms, bool endpoint);
+static inline bool elem_is_map(enum set_id s)
+{
+	return s >= SET_IN4 && s <= SET_OUT6;
+}
+static inline bool elem_is_out(enum set_id s)
+{
+	return s == SET_OUT4 || s == SET_OUT6;
+}
+/* "in_exec": the chain of a class. */
+void fw_class_chain(bool out, const char *class_name, char buf[static FW_CHAIN_MAX]);
+
+#endif

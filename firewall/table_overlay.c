@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What may pass on the overlay device, and that nothing of the overlay passes anywhere else.
+ * Each rule's nft text stands above it.
+ */
+#include <string.h>
+
+#include "firewall/table.h"
+
+static struct rule *on_name(struct table *t, struct chain *c, enum stmt_kind kind, const char *name)
+{
+	struct rule *r = rule_new(t, c);
+
+	rule_add(t, r, (struct stmt){.kind = kind, .name = name});
+	return r;
+}
+
+static struct rule *on_addr(
+        struct table *t, struct chain *c, bool dst, uint8_t family, enum set_id set, bool negate)
+{
+	struct rule *r = rule_new(t, c);
+
+	rule_add(t, r,
+	        (struct stmt){.kind = S_ADDR_SET,
+	                .family = family,
+	                .dst = dst,
+	                .set = set,
+	                .negate = negate});
+	return r;
+}
+
+/* ip saddr @overlay4 counter drop; ip daddr …; ip6 … */
+static void drop_overlay(struct table *t, struct chain *c, const char *reason)
+{
+	for (int dst = 0; dst < 2; dst++) {
+		rule_drop(t, on_addr(t, c, dst, AF_INET, SET_OVERLAY4, false), reason);
+		rule_drop(t, on_addr(t, c, dst, AF_INET6, SET_OVERLAY6, false), reason);
+	}
+}
+
+/* Before conntrack, so that spoofed packets cost no entry there. In front of input and forward
+ * both. */
+static void build_prerouting(struct table *t)
+{
+	struct chain *c = chain_new(t, "prerouting");
+	const char *device = t->rs->device;
+
+	if (!c)
+		return;
+	c->base = true;
+	c->hook = NF_INET_PRE_ROUTING;
+	c->prio = -300;
+	/* iifname "lo" accept */
+	rule_end(t, on_name(t, c, S_IIFNAME, "lo"), NF_ACCEPT, NULL);
+	if (*device) {
+		struct rule *r;
+
+		if (t->rs->secpath) {
+			/* iifname "ovl0" meta ipsec missing counter drop */
+			r = on_name(t, c, S_IIFNAME, device);
+			rule_add(t, r, (struct stmt){.kind = S_UNSECURE});
+			rule_drop(t, r, "unsecure");
+		}
+		/* iifname "ovl0" accept */
+		rule_end(t, on_name(t, c, S_IIFNAME, device), NF_ACCEPT, NULL);
+	}
+	drop_overlay(t, c, "spoofed");
+}
+
+/* Nodes do not route: nothing goes through us to the overlay, from it, or in its name. */
+static void build_forward(struct table *t)
+{
+	struct chain *c = chain_new(t, "forward");
+
+	if (!c)
+		return;
+	c->base = true;
+	c->hook = NF_INET_FORWARD;
+	c->drop = t->rs->mode == FW_LOCKDOWN;
+	if (*t->rs->device) {
+		rule_drop(t, on_name(t, c, S_IIFNAME, t->rs->device), "forward");
+		rule_drop(t, on_name(t, c, S_OIFNAME, t->rs->device), "forward");
+	}
+	drop_overlay(t, c, "forward");
+	if (c->drop)
+		rule_drop(t, rule_new(t, c), "lockdown-forward");
+}
+
+static void build_input(struct table *t)
+{
+	struct chain *c = chain_new(t, "input");
+
+	if (!c)
+		return;
+	c->base = true;
+	c->hook = NF_INET_LOCAL_IN;
+	c->drop = t->rs->mode == FW_LOCKDOWN;
+	/* iifname "lo" accept; iifname "ovl0" goto overlay_in; goto underlay_in */
+	rule_end(t, on_name(t, c, S_IIFNAME, "lo"), NF_ACCEPT, NULL);
+	if (*t->rs->device)
+		rule_end(t, on_name(t, c, S_IIFNAME, t->rs->device), NFT_GOTO, "overlay_in");
+	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_in");
+}
+
+static void build_output(struct table *t)
+{
+	struct chain *c = chain_new(t, "output");
+
+	if (!c)
+		return;
+	c->base = true;
+	c->hook = NF_INET_LOCAL_OUT;
+	c->drop = t->rs->mode == FW_LOCKDOWN;
+	rule_end(t, on_name(t, c, S_OIFNAME, "lo"), NF_ACCEPT, NULL);
+	if (*t->rs->device)
+		rule_end(t, on_name(t, c, S_OIFNAME, t->rs->device), NFT_GOTO, "overlay_out");
+	drop_overlay(t, c, "clear");
+	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_out");
+}
+
+/* ct direction original ct original ip saddr . ip saddr vmap @in4, and its three kin */
+static void judge(struct table *t, struct chain *c, bool out, uint8_t family)
+{
+	enum set_id in = family == AF_INET ? SET_IN4 : SET_IN6;
+	enum set_id outs = family == AF_INET ? SET_OUT4 : SET_OUT6;
+
+	for (int reply = 0; reply < 2; reply++) {
+		bool ours = reply != out; /* did we open this flow? */
+		struct rule *r = rule_new(t, c);
+
+		rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = reply});
+		rule_add(t, r,
+		        (struct stmt){.kind = S_VMAP,
+		                .family = family,
+		                .ct_dst = ours,
+		                .dst = out,
+		                .set = ours ? outs : in});
+	}
+}
+
+/* meta l4proto tcp ct direction original limit rate 100/second update @denied_in4
+ *	{ ip saddr . meta l4proto . th dport counter }
+ * A reply is noted under the port that its flow had gone to. */
+static void note_denied(struct table *t, struct chain *c, bool out, uint8_t family)
+{
+	static const int protos[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMP};
+	enum set_id set = out ? SET_DENIED_OUT4 : SET_DENIED_IN4;
+
+	if (family == AF_INET6)
+		set = out ? SET_DENIED_OUT6 : SET_DENIED_IN6;
+	for (size_t i = 0; i < 3; i++) {
+		int proto = protos[i];
+
+		if (proto == IPPROTO_ICMP && family == AF_INET6)
+			proto = IPPROTO_ICMPV6;
+		for (int reply = 0; reply < (i == 2 ? 1 : 2); reply++) {
+			struct rule *r = rule_new(t, c);
+
+			rule_add(t, r, (struct stmt){.kind = S_L4PROTO, .value = proto});
+			if (i != 2)
+				rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = reply});
+			rule_add(t, r, (struct stmt){.kind = S_LIMIT, .value = 100});
+			rule_add(t, r,
+			        (struct stmt){.kind = S_DENIED,
+			                .family = family,
+			                .dst = out,
+			                .set = set,
+			                .port = i == 2  ? PORT_FLOW
+			                        : reply ? PORT_SOURCE
+			                                : PORT_DESTINATION});
+		}
+	}
+}
+
+static void build_denied(struct table *t, bool out)
+{
+	struct chain *c = chain_new(t, out ? "denied_out" : "denied_in");
+
+	if (!c)
+		return;
+	note_denied(t, c, out, AF_INET);
+	note_denied(t, c, out, AF_INET6);
+	rule_drop(t, rule_new(t, c), out ? "denied-out" : "denied-in");
+}
+
+static void build_device(struct table *t, bool out)
+{
+	struct chain *c = chain_new(t, out ? "overlay_out" : "overlay_in");
+	struct rule *r;
+
+	if (!c)
+		return;
+	/* ct state invalid,untracked counter drop: who is nobody's flow is nobody's */
+	r = rule_new(t, c);
+	rule_add(t, r,
+	        (struct stmt){.kind = S_CTSTATE,
+	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT});
+	rule_drop(t, r, "invalid");
+	/* ip daddr != @self4 counter drop; going out: saddr */
+	rule_drop(t, on_addr(t, c, !out, AF_INET, SET_SELF4, true), "not-self");
+	rule_drop(t, on_addr(t, c, !out, AF_INET6, SET_SELF6, true), "not-self");
+	judge(t, c, out, AF_INET);
+	judge(t, c, out, AF_INET6);
+	rule_end(t, rule_new(t, c), NFT_GOTO, out ? "denied_out" : "denied_in");
+}
+
+void fw_build_overlay(struct table *t)
+{
+	build_prerouting(t);
+	build_input(t);
+	build_forward(t);
+	build_output(t);
+	build_device(t, false);
+	build_device(t, true);
+	build_denied(t, false);
+	build_denied(t, true);
+}
