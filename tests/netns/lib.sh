@@ -217,6 +217,7 @@ node() {
 	echo "$prefix.$3" >"$BED_DIR/$name/underlay"
 	echo "2001:db8:$number::$3" >"$BED_DIR/$name/underlay6"
 	echo "$holder" >"$BED_DIR/$name/holder"
+	echo "$2" >"$BED_DIR/$name/site"
 }
 
 underlay() { cat "$BED_DIR/$1/underlay"; }
@@ -353,14 +354,10 @@ charon_start() {
 charon_conf() {
 	cat <<-END
 		charon {
-		  load = random nonce openssl kdf curve25519 pem pkcs1 pkcs8 pubkey sshkey kernel-libipsec kernel-netlink socket-default counters vici
+		  load = random nonce openssl kdf pem pkcs1 pkcs8 pubkey sshkey kernel-libipsec kernel-netlink socket-default counters vici
 		  port = 0
 		  port_nat_t = 4500
 		  install_routes = no
-		  retransmit_tries = 3
-		  retransmit_timeout = 1.0
-		  retransmit_base = 1.5
-		  half_open_timeout = 15
 		  plugins {
 		    kernel-libipsec { load = yes }
 		    vici { socket = unix:///run/charon.vici }
@@ -375,9 +372,7 @@ charon_conf() {
 		  $2
 		}
 	END
-	if [ -e "$BED_ROOT/data/strongswan.d/overlayd.conf" ]; then
-		echo "include $BED_ROOT/data/strongswan.d/overlayd.conf"
-	fi
+	echo "include $BED_ROOT/data/strongswan.d/overlayd.conf"
 }
 
 # charon refuses to start while the pid in its pid file exists, a zombie included: always reap.
@@ -428,11 +423,54 @@ overlayd_kill() {
 }
 overlayd_alive() { kill -0 "$(<"$BED_DIR/$1/overlayd.pid")" 2>/dev/null; }
 
-# ctl NODE ARGS…: overlayctl on that node.
+# ctl NODE ARGS…: overlayctl on that node, with its directories; its socket is the default one.
 ctl() {
-	local node=$1 d=$BED_DIR/$1
+	local node=$1
 	shift
-	n "$node" env OVERLAY_CONFIG="$d/etc" OVERLAY_STATE="$d/state" "$BED_B/overlayctl" "$@"
+	n "$node" "$BED_B/overlayctl" --config "$BED_DIR/$node/etc" --state "$BED_DIR/$node/state" "$@"
+}
+
+# ---------------------------------------------------------------- policy
+#
+# The cluster's policy is kept in $BED_DIR/policy, as an admin keeps it in git, and copied to the
+# nodes: policy_push, whole, each file by a rename, policy.yaml last.
+
+# node_key NODE: its public key as OpenSSH writes it; made if there is none yet.
+node_key() {
+	ctl "$1" id 2>/dev/null | grep -o 'ssh-ed25519 [A-Za-z0-9+/=]*' | head -1
+}
+
+# peer NODE ROLES ADDRESS [LINES]: its file in peers.d (more YAML: "until: 2026-12-31, hours: …").
+peer() {
+	mkdir -p "$BED_DIR/policy/peers.d"
+	local where="" site
+	site=$(<"$BED_DIR/$1/site")
+	if [ -e "$BED_DIR/$1/underlay" ] && ! grep -q nat "$BED_DIR/site-$site"; then where="endpoints: [$(underlay "$1")], "; fi
+	echo "$1: { key: \"$(node_key "$1") $1\", address: $3, site: $site, ${where}roles: [$2]${4:+, $4} }" \
+		>"$BED_DIR/policy/peers.d/$1.yaml"
+	echo "$3" >"$BED_DIR/$1/inner"
+}
+unpeer() { rm -f "$BED_DIR/policy/peers.d/$1.yaml"; }
+inner() { cat "$BED_DIR/$1/inner"; }
+
+# policy_push NODE…: give the nodes the policy as it is now; they notice by themselves.
+policy_push() {
+	local x
+	for x in "$@"; do
+		local to=$BED_DIR/$x/etc
+		mkdir -p "$to/peers.d"
+		for f in "$BED_DIR"/policy/peers.d/*.yaml; do
+			if [ -e "$f" ] && ! cmp -s "$f" "$to/peers.d/${f##*/}"; then
+				cp "$f" "$to/peers.d/.new" && mv "$to/peers.d/.new" "$to/peers.d/${f##*/}"
+			fi
+		done
+		for f in "$to"/peers.d/*.yaml; do
+			if [ ! -e "$BED_DIR/policy/peers.d/${f##*/}" ]; then rm -f "$f"; fi
+		done
+		if ! cmp -s "$BED_DIR/policy/policy.yaml" "$to/policy.yaml"; then
+			cp "$BED_DIR/policy/policy.yaml" "$to/.new" && mv "$to/.new" "$to/policy.yaml"
+		fi
+	done
 }
 
 # ---------------------------------------------------------------- traffic
