@@ -122,7 +122,7 @@ struct policy_peer {
 	size_t n_endpoints;
 	bool has_until;
 	int64_t until; /* first second (epoch) at which the peer is no longer active */
-	const struct policy_hours *hours; /* NULL: always; see policy_peer_window() */
+	const struct policy_hours *hours; /* NULL: always; see policy_peer_active() */
 	const char *hours_text;
 	const char *comment; /* the key's comment, or "" */
 	struct policy_where where;
@@ -253,6 +253,9 @@ struct policy_verdict {
 	        *nearest; /* deny: a rule that misses only by port or by role, or NULL */
 	char text[512];   /* one or two sentences for a human, naming file and line */
 };
+/* As `now`: judge without `until` and `hours`. */
+#define POLICY_ANY_TIME INT64_MIN
+/* -EINVAL: from and to are the same peer, or port 0 of tcp or udp. */
 int policy_explain(const struct policy *policy, const struct policy_peer *from,
         const struct policy_peer *to, enum policy_proto proto, uint16_t port, int64_t now,
         struct policy_verdict *out);
@@ -288,7 +291,12 @@ void policy_key_print(const struct policy_key *key, char *buf, size_t size);
 void policy_key_fingerprint(const struct policy_key *key, char buf[POLICY_FINGERPRINT_LEN]);
 /* Lower fingerprint first (by the printed text's bytes before base64): <0, 0, >0. */
 int policy_key_compare(const struct policy_key *a, const struct policy_key *b);
-/* The ULA /48 of a cluster, and the address of a key in it (RFC 4193 with SHA-256). */
+/*
+ * The ULA /48 of a cluster, and the address of a key in it (RFC 4193, with SHA-256 for chance):
+ *   prefix:  0xfd, then bytes 0-4 of SHA-256("overlayd ula v1" 00 cluster)
+ *   address: the prefix, then bytes 0-9 of SHA-256("overlayd ula address v1" 00 cluster 00 key)
+ * where 00 is one zero byte and key the 32 raw bytes.
+ */
 void policy_ula_prefix(const char *cluster, struct policy_prefix *out);
 void policy_ula_address(const char *cluster, const struct policy_key *key, struct policy_addr *out);
 /* "10.0.0.1", "fd00::1"; buf of INET6_ADDRSTRLEN. Parse: -EINVAL. */

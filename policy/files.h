@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The files of a policy directory in memory, before they are parsed. */
+#ifndef OVERLAYD_POLICY_FILES_H
+#define OVERLAYD_POLICY_FILES_H
+
+#include "policy/policy.h"
+
+struct pol_files {
+	struct policy_file *all; /* names and data are malloc'ed */
+	size_t n, cap;
+	size_t total;
+};
+
+/* Reads policy.yaml and peers.d; what fails is in the report. Clear it in any case. */
+int pol_files_read(struct pol_files *files, const char *dir, struct policy_report *report);
+/* Takes `data` over (on success). */
+int pol_files_put(struct pol_files *files, const char *name, char *data, size_t len);
+void pol_files_clear(struct pol_files *files);
+/* Is this the name of a file that is read in peers.d? */
+bool pol_file_counts(const char *name);
+
+#endif
