@@ -145,7 +145,7 @@ n() {
 	local a
 	a=$(<"$BED_DIR/$1/anchor") || return 1
 	shift
-	nsenter --target "$a" --net --mount --uts -- "$@"
+	nsenter --target "$a" --net --mount --uts --root --wd -- "$@"
 }
 
 # spawn NAME TAG LOG COMMAND…: run it there in the background. Its own pid (nothing between it and
@@ -154,7 +154,7 @@ spawn() {
 	local name=$1 tag=$2 log=$3 a
 	a=$(<"$BED_DIR/$1/anchor") || return 1
 	shift 3
-	(exec nsenter --target "$a" --net --mount --uts -- "$@" >>"$log" 2>&1) &
+	(exec nsenter --target "$a" --net --mount --uts --root --wd -- "$@" >>"$log" 2>&1) &
 	echo $! >"$BED_DIR/$name/$tag.pid"
 }
 

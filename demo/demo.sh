@@ -1,0 +1,168 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# The main job in half a minute, on one machine, with real parts: real charon, real nftables, real
+# packets. `make demo` runs it; KEEP=1 leaves it running afterwards and says how to look around.
+#
+# The bed (sites, router, nodes) is that of the end-to-end tests: tests/netns/lib.sh.
+
+BED_MEASURES=1
+. "$(dirname "$0")/../tests/netns/lib.sh"
+
+if [ -z "$BED_DIR" ]; then
+	cat <<-'END'
+
+		   site hq                    router                   site aws
+		 ┌─────────────────────┐   ┌──────────────┐   ┌─────────────────────┐
+		 │ head1   192.0.2.10  ├───┤ passes       ├─┬─┤ node17 198.51.100.17│
+		 │         10.77.0.1   │   │ UDP 4500     │ │ │        10.77.0.17   │
+		 └─────────────────────┘   │ and nothing  │ │ ├─────────────────────┤
+		                           │ else         │ └─┤ node18 198.51.100.18│
+		                           └──────────────┘   │        10.77.0.18   │
+		                                              └─────────────────────┘
+		 Each has its own charon and its own overlayd. node18 is not approved yet.
+
+	END
+fi
+bed "$@"
+
+# ---------------------------------------------------------------- how it talks
+
+DEMO_START=$(now_ms)
+step() { printf '\n%s  %s\n' "$(clock)" "$*"; }
+clock() {
+	local t=$(($(now_ms) - DEMO_START))
+	printf '%3d.%01d s' $((t / 1000)) $((t % 1000 / 100))
+}
+pass() {
+	BED_PASSED=$((BED_PASSED + 1))
+	printf '           yes  %s\n' "$*"
+}
+fail() {
+	BED_FAILED=$((BED_FAILED + 1))
+	printf '           NO   %s\n' "$*"
+}
+show() { sed 's/^/           | /'; }
+
+# A result whose time is promised.
+within_ms() { # COND MILLISECONDS WHAT
+	if poll "$1" $((($2 + 999) / 1000 + 2)) && [ "$AWAITED" -le "$2" ]; then
+		pass "$3: after $AWAITED ms"
+	else
+		fail "$3: promised within $2 ms, waited $AWAITED ms"
+	fi
+}
+
+# ---------------------------------------------------------------- the cluster
+
+site hq 192.0.2
+site aws 198.51.100
+node head1 hq 10
+node node17 aws 17
+node node18 aws 18
+capture_start
+NODES="head1 node17 node18"
+
+mkdir -p "$BED_DIR/policy/peers.d"
+cat >"$BED_DIR/policy/policy.yaml" <<'END'
+cluster: demo
+serial: 1
+overlay: 10.77.0.0/16
+sites:
+  hq: {}
+  aws: {}
+services:
+  mom: { ports: [tcp/15002-15003] }
+allow:
+  - { from: exec, to: head, service: pbs }
+  - { from: head, to: exec, service: pbs }
+  - { from: exec, to: exec, service: mom }
+roles: [exec, head]
+END
+sed -i '/^roles:/d' "$BED_DIR/policy/policy.yaml"
+peer head1 "head" 10.77.0.1
+peer node17 "exec" 10.77.0.17
+
+step "The policy, the same files on every node (git, Ansible, scp: as you like)"
+cat "$BED_DIR/policy/policy.yaml" "$BED_DIR"/policy/peers.d/*.yaml | cut -c1-110 | show
+
+step "charon and overlayd start on head1, node17 and node18"
+for x in $NODES; do
+	charon_start $x
+	policy_push $x
+	overlayd_start $x
+done
+expect_within 'sa_up head1 node17' 10 "head1 and node17 have a tunnel"
+for port in 17001 22; do tcp_server head1 10.77.0.1 $port; done
+tcp_server head1 192.0.2.10 17001
+
+step "node17 is approved for PBS on head1, and for nothing else"
+expect_within 'tcp_open node17 10.77.0.1 17001' 5 "node17 reaches head1 tcp/17001"
+expect_not "node17 does not reach head1 tcp/22" tcp_open node17 10.77.0.1 22
+BED_WHY=$(ctl head1 explain node17 head1 tcp/22 2>&1 | head -2)
+echo "$BED_WHY" | show
+
+step "node18 runs the same software, but nobody approved it"
+expect_not "node18 does not reach head1 tcp/17001 by its overlay address" tcp_open node18 10.77.0.1 17001
+expect_not "nor by its underlay address" tcp_open node18 192.0.2.10 17001
+expect_not "nor does it answer to ping" ping node18 10.77.0.1
+
+step "overlayctl approve node18 …, on every node"
+KEY=$(node_key node18)
+for x in $NODES; do
+	ctl "$x" approve node18 "$KEY" --address 10.77.0.18 --site aws --role exec \
+		--endpoint "$(underlay node18)" >"$BED_DIR/$x/approve.log" 2>&1 ||
+		fail "approve on $x: $(cat "$BED_DIR/$x/approve.log")"
+done
+within_ms 'tcp_open node18 10.77.0.1 17001 0.2' 1000 "node18 reaches head1 tcp/17001"
+ctl head1 status | show
+
+step "node17 has running connections, to head1 and to node18; it is revoked"
+tcp_server node18 10.77.0.18 15002
+await 'tcp_open node17 10.77.0.18 15002' 5 "node17 reaches node18"
+tcp_client node17 10.77.0.1 17001
+tcp_client node17 10.77.0.18 15002
+for x in head1 node18; do
+	ctl $x revoke node17 >"$BED_DIR/$x/revoke.log" 2>&1 || fail "revoke on $x: $(cat "$BED_DIR/$x/revoke.log")"
+done
+ended() { grep -q "ended 10.77.0.17" "$BED_DIR/$1/tcp-$2.log"; }
+within_ms 'ended head1 17001' 1000 "head1's server was told: its connection from node17 is ended"
+within_ms 'ended node18 15002' 1000 "node18's server too"
+within_ms 'sa_none head1 node17 && sa_none node18 node17' 1000 "no tunnel to node17 is left"
+expect_not "node17 reaches head1 no more" tcp_open node17 10.77.0.1 17001
+expect "node18 still does" tcp_open node18 10.77.0.1 17001
+
+step "charon on head1 is killed, for a moment: is anything sent in clear?"
+charon_kill head1
+expect_not "without charon nothing gets out" tcp_open head1 10.77.0.18 15002
+charon_start head1
+expect_within 'tcp_open node18 10.77.0.1 17001 0.5' 15 "charon is back, and with it the tunnel"
+
+step "What the router saw, in all this time"
+wire 'udp port 4500' | awk '{print $3 " " $4 " " $5 " " $6}' | sort | uniq -c | sort -rn | head -4 | show
+capture_check "nothing but UDP 4500"
+
+# ---------------------------------------------------------------- verdict
+
+for x in $NODES; do overlayd_alive $x || fail "overlayd of $x died: $(tail -3 "$BED_DIR/$x/overlayd.log")"; done
+bed_sanitizers
+if [ $BED_FAILED = 0 ]; then
+	printf '\n%s  All %d checks hold.\n' "$(clock)" "$BED_PASSED"
+else
+	printf '\n%s  %d of %d checks do NOT hold.\n' "$(clock)" "$BED_FAILED" $((BED_FAILED + BED_PASSED))
+fi
+if [ -n "$KEEP" ]; then
+	cat <<-END
+
+		It is still running. Look around:
+		  demo/look head1 overlayctl status
+		  demo/look node18 overlayctl doctor
+		  demo/look head1 nft list table inet overlayd
+		  demo/look router tcpdump -n -i any
+		  demo/look node18            (a shell there)
+		Logs and configurations: $BED_DIR
+		End it: demo/look --end
+	END
+fi
+bed_kept
+[ $BED_FAILED = 0 ]
