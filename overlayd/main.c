@@ -72,6 +72,7 @@ static void arguments_read(int argc, char **argv, struct arguments *args)
 	        {"check", no_argument, NULL, 'C'},
 	        {"guard", no_argument, NULL, 'G'},
 	        {"flush", no_argument, NULL, 'F'},
+	        {"foreground", no_argument, NULL, 'f'},
 	        {"version", no_argument, NULL, 'V'},
 	        {"help", no_argument, NULL, 'h'},
 	        {NULL, 0, NULL, 0},
@@ -123,6 +124,8 @@ static void arguments_read(int argc, char **argv, struct arguments *args)
 		case 'F':
 			args->action = ACTION_FLUSH;
 			break;
+		case 'f':
+			break; /* always so; accepted for those who ask for it */
 		case 'V':
 			puts("overlayd " OVERLAYD_VERSION);
 			exit(0);
