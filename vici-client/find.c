@@ -87,8 +87,9 @@ int vici_parse_i64(struct vici_blob value, int64_t *out)
 /* The path behind this name, if the path begins with it; NULL else. */
 static const char *path_behind(const char *path, const struct vici_element *e)
 {
-	if (strncmp(path, e->name, e->name_len))
-		return NULL;
+	if (strnlen(path, e->name_len) < e->name_len || memcmp(path, e->name, e->name_len))
+		return NULL; /* (strncmp() would take a NUL in the name for an end that both have)
+		              */
 	path += e->name_len;
 	if (!*path)
 		return path;

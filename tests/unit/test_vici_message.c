@@ -340,6 +340,8 @@ static void find_follows_paths(void **state)
 	        vici_find_value(vici_builder_view(&b), "ovl.head1.child-sas.net.1.bytes", &v), 0);
 	assert_true(vici_value_is(v, "7"));
 	vici_builder_fini(&b);
+	v = (struct vici_blob){"\3\4a\0xy\0\1v", 9}; /* a NUL in a name is a byte like others */
+	assert_int_equal(vici_find_value(v, "a", &v), -ENOENT);
 	v = (struct vici_blob){"\1\1a\1\1b", 6};
 	assert_int_equal(vici_find_value(v, "a.b", &sub), -EBADMSG);
 }
