@@ -39,29 +39,37 @@ struct writing {
 	FILE *to;
 };
 
+/* By hand, as the kernel tells flags that we need not give, and numbers its anonymous sets. */
+static void write_lookup(struct nftnl_expr *e, const struct writing *w)
+{
+	const char *set = nftnl_expr_get_str(e, NFTNL_EXPR_LOOKUP_SET);
+	uint32_t flags = 0;
+
+	if (set && !strncmp(set, "__", 2))
+		set = w->anonymous(w->ctx, set);
+	if (nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_FLAGS))
+		flags = nftnl_expr_get_u32(e, NFTNL_EXPR_LOOKUP_FLAGS);
+	fprintf(w->to, "lookup %u%s in %s%s; ", nftnl_expr_get_u32(e, NFTNL_EXPR_LOOKUP_SREG),
+	        flags ? " not" : "", set ? set : "?",
+	        nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_DREG) ? " vmap" : "");
+}
+
 static int write_expr(struct nftnl_expr *e, void *data)
 {
 	struct writing *w = data;
 	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
-	const char *set = NULL, *content;
-	char text[512];
+	char text[512] = "";
 
 	if (!name)
 		return -1;
 	if (!strcmp(name, "counter")) {
 		fputs("counter; ", w->to);
-		return 0;
+	} else if (!strcmp(name, "lookup")) {
+		write_lookup(e, w);
+	} else {
+		nftnl_expr_snprintf(text, sizeof(text), e, NFTNL_OUTPUT_DEFAULT, 0);
+		fprintf(w->to, "%s %s; ", name, text);
 	}
-	if (!strcmp(name, "lookup"))
-		set = nftnl_expr_get_str(e, NFTNL_EXPR_LOOKUP_SET);
-	if (set && !strncmp(set, "__", 2)) {
-		content = w->anonymous(w->ctx, set);
-		fprintf(w->to, "lookup in %s; ", content ? content : "?");
-		return 0;
-	}
-	text[0] = '\0';
-	nftnl_expr_snprintf(text, sizeof(text), e, NFTNL_OUTPUT_DEFAULT, 0);
-	fprintf(w->to, "%s %s; ", name, text);
 	return 0;
 }
 

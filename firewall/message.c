@@ -101,8 +101,8 @@ void put_set(struct batch *b, enum set_id id)
 	if (d->flags & NFT_SET_MAP)
 		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	if (d->flags & NFT_SET_EVAL) {
-		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, 1024);
-		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, 600000);
+		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, DENIED_SIZE);
+		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, DENIED_TIMEOUT_MS);
 	}
 	if (d->counter) {
 		struct nftnl_expr *e = nftnl_expr_alloc("counter");

@@ -165,7 +165,7 @@ static int add_set(struct observed *o, const struct nftnl_set *s)
 		return add_anonymous(o, name);
 	if (id < 0 || flags != (d->flags | (d->counter ? NFT_SET_EXPR : 0)) ||
 	        nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) != d->key_len ||
-	        (id >= SET_STATIC && nftnl_set_get_u32(s, NFTNL_SET_DESC_SIZE) != 1024))
+	        (id >= SET_STATIC && nftnl_set_get_u32(s, NFTNL_SET_DESC_SIZE) != DENIED_SIZE))
 		o->shape.foreign = true;
 	else
 		o->extra[id] = true;

@@ -17,6 +17,8 @@
 
 #define FW_TABLE_COMMENT "overlayd 1" /* raise it when sets or their keys change */
 #define FW_CHAIN_MAX (FW_NAME_MAX + 5)
+#define DENIED_TIMEOUT_MS 600000
+#define DENIED_SIZE 1024
 
 enum set_id {
 	SET_SELF4,

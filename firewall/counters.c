@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the kernel counted: per peer, per allow, per reason to drop, and who was denied. */
+#include <stdio.h>
+#include "firewall/commit.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/expr.h>
+#include <libnftnl/rule.h>
+#include <libnftnl/set.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "firewall/expr.h"
+
+#define TRIES 10
+
+/* Each dump is gathered first and told after, so that one that is interrupted is told once. */
+struct told {
+	struct fw_counter *c;
+	size_t n;
+	size_t cap;
+};
+
+static struct fw_counter *told_new(struct told *t)
+{
+	if (t->n == t->cap) {
+		size_t cap = t->cap ? t->cap * 2 : 64;
+		struct fw_counter *bigger = reallocarray(t->c, cap, sizeof(*bigger));
+
+		if (!bigger)
+			return NULL;
+		t->c = bigger;
+		t->cap = cap;
+	}
+	memset(&t->c[t->n], 0, sizeof(*t->c));
+	return &t->c[t->n++];
+}
+
+static int find_counter(struct nftnl_expr *e, void *data)
+{
+	uint64_t *count = data;
+	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
+
+	if (name && !strcmp(name, "counter")) {
+		count[0] = nftnl_expr_get_u64(e, NFTNL_EXPR_CTR_PACKETS);
+		count[1] = nftnl_expr_get_u64(e, NFTNL_EXPR_CTR_BYTES);
+	}
+	return 0;
+}
+
+/* ---- rules ---- */
+
+static struct fw_counter *reason_find(struct told *t, const char *reason)
+{
+	for (size_t i = 0; i < t->n; i++)
+		if (t->c[i].kind == FW_COUNT_DROP && !strcmp(t->c[i].name, reason))
+			return &t->c[i];
+	return NULL;
+}
+
+static bool class_of(const char *chain, struct fw_counter *c)
+{
+	bool out = !strncmp(chain, "out_", 4);
+
+	if (!out && strncmp(chain, "in_", 3))
+		return false;
+	c->kind = FW_COUNT_ALLOW;
+	c->dir = out ? FW_OUT : FW_IN;
+	snprintf(c->class_name, sizeof(c->class_name), "%s", chain + (out ? 4 : 3));
+	return true;
+}
+
+static int tell_rule(struct told *t, const struct nftnl_rule *r)
+{
+	const char *chain = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
+	const char *comment = rule_comment(r);
+	uint64_t count[2] = {0};
+	struct fw_counter probe = {0}, *c = NULL;
+
+	if (!chain || !comment)
+		return 0;
+	nftnl_expr_foreach((struct nftnl_rule *)r, find_counter, count);
+	if (!class_of(chain, &probe)) {
+		if (strncmp(comment, "drop ", 5))
+			return 0;
+		comment += 5;
+		probe.kind = FW_COUNT_DROP;
+		probe.dir = strstr(chain, "out") ? FW_OUT : FW_IN;
+		c = reason_find(t, comment);
+	}
+	if (!c) {
+		c = told_new(t);
+		if (!c)
+			return -ENOMEM;
+		*c = probe;
+		snprintf(c->name, sizeof(c->name), "%s", comment);
+	}
+	c->packets += count[0];
+	c->bytes += count[1];
+	return 0;
+}
+
+static bool is_ours(const char *table, uint32_t family)
+{
+	return table && family == NFPROTO_INET && !strcmp(table, FW_TABLE);
+}
+
+static int rule_cb(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct nftnl_rule *r = nftnl_rule_alloc();
+	int rc = 0;
+
+	if (!r)
+		return -ENOMEM;
+	if (nftnl_rule_nlmsg_parse(nlh, r) == 0 &&
+	        is_ours(nftnl_rule_get_str(r, NFTNL_RULE_TABLE),
+	                nftnl_rule_get_u32(r, NFTNL_RULE_FAMILY)))
+		rc = tell_rule(ctx, r);
+	nftnl_rule_free(r);
+	return rc;
+}
+
+static void fill_table(void *ctx, struct nlmsghdr *nlh)
+{
+	(void)ctx;
+	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, FW_TABLE);
+}
+
+/* ---- elements ---- */
+
+struct set_reading {
+	struct told *t;
+	enum set_id id;
+	int rc;
+};
+
+static void fill_set(void *ctx, struct nlmsghdr *nlh)
+{
+	struct set_reading *r = ctx;
+
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, FW_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, fw_sets[r->id].name);
+}
+
+static void count_elem(struct nftnl_set_elem *e, uint64_t count[2])
+{
+	const void *expr = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPR)
+	                           ? nftnl_set_elem_get(e, NFTNL_SET_ELEM_EXPR, &(uint32_t){0})
+	                           : NULL;
+
+	if (expr)
+		find_counter((struct nftnl_expr *)expr, count);
+}
+
+static bool key_addr(enum set_id id, const uint8_t *key, uint32_t len, struct fw_addr *out)
+{
+	bool v6 = id == SET_IN6 || id == SET_OUT6 || id == SET_DENIED_IN6 || id == SET_DENIED_OUT6;
+
+	if (len != fw_sets[id].key_len)
+		return false;
+	*out = (struct fw_addr){.family = v6 ? AF_INET6 : AF_INET, .bits = v6 ? 128 : 32};
+	memcpy(out->bytes, key, v6 ? 16 : 4);
+	return true;
+}
+
+/* Denied ones travel in the same struct: class_name[0] is the protocol, `remaining_ms` the time
+ * left. */
+static int tell_elem(struct nftnl_set_elem *e, void *data)
+{
+	struct set_reading *r = data;
+	uint32_t len = 0;
+	const uint8_t *key = nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &len);
+	struct fw_counter c = {.kind = FW_COUNT_PEER}, *to;
+	uint64_t count[2] = {0};
+	const char *chain;
+
+	if (!key || !key_addr(r->id, key, len, &c.addr))
+		return 0;
+	count_elem(e, count);
+	c.packets = count[0];
+	c.bytes = count[1];
+	if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION))
+		c.remaining_ms = nftnl_set_elem_get_u64(e, NFTNL_SET_ELEM_EXPIRATION);
+	if (r->id >= SET_STATIC) {
+		size_t at = c.addr.family == AF_INET ? 4 : 16;
+
+		c.dir = r->id >= SET_DENIED_OUT4 ? FW_OUT : FW_IN;
+		c.class_name[0] = (char)key[at];
+		c.class_name[1] = (char)key[at + 4];
+		c.class_name[2] = (char)key[at + 5];
+	} else {
+		c.dir = elem_is_out(r->id) ? FW_OUT : FW_IN;
+		chain = nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN);
+		if (chain)
+			snprintf(c.name, sizeof(c.name), "%s",
+			        strchr(chain, '_') ? strchr(chain, '_') + 1 : chain);
+	}
+	to = told_new(r->t);
+	if (!to) {
+		r->rc = -ENOMEM;
+		return -1;
+	}
+	*to = c;
+	return 0;
+}
+
+static int elems_cb(void *ctx, const struct nlmsghdr *nlh)
+{
+	struct set_reading *r = ctx;
+	struct nftnl_set *s = nftnl_set_alloc();
+
+	if (!s)
+		return -ENOMEM;
+	if (nftnl_set_elems_nlmsg_parse(nlh, s) == 0 &&
+	        is_ours(nftnl_set_get_str(s, NFTNL_SET_TABLE),
+	                nftnl_set_get_u32(s, NFTNL_SET_FAMILY)))
+		nftnl_set_elem_foreach(s, tell_elem, r);
+	nftnl_set_free(s);
+	return r->rc;
+}
+
+/* ---- one dump, again if it was interrupted ---- */
+
+static int gather(struct fw *fw, struct told *t, const struct dump *d, struct fw_error *err)
+{
+	size_t before = t->n;
+	int rc;
+
+	for (int i = 0; i < TRIES; i++) {
+		t->n = before;
+		rc = nlsock_dump(&fw->s, d, err);
+		if (rc != -EINTR && rc != -ENOBUFS)
+			return rc;
+	}
+	return rc;
+}
+
+static int gather_set(struct fw *fw, struct told *t, enum set_id id, struct fw_error *err)
+{
+	struct set_reading r = {.t = t, .id = id};
+	struct dump d = {.type = NFT_MSG_GETSETELEM, .fill = fill_set, .cb = elems_cb, .ctx = &r};
+
+	return gather(fw, t, &d, err);
+}
+
+int fw_counters_read(struct fw *fw, fw_counter_fn fn, void *ctx, struct fw_error *err)
+{
+	struct told t = {0};
+	struct dump d = {.type = NFT_MSG_GETRULE, .fill = fill_table, .cb = rule_cb, .ctx = &t};
+	int rc = gather(fw, &t, &d, err);
+
+	for (int id = SET_IN4; id <= SET_OUT6 && !rc; id++)
+		rc = gather_set(fw, &t, id, err);
+	for (size_t i = 0; i < t.n && !rc; i++)
+		rc = fn(ctx, &t.c[i]);
+	free(t.c);
+	return rc;
+}
+
+int fw_denied_read(struct fw *fw, fw_denied_fn fn, void *ctx, struct fw_error *err)
+{
+	struct told t = {0};
+	int rc = 0;
+
+	for (int id = SET_STATIC; id < SET_COUNT && !rc; id++)
+		rc = gather_set(fw, &t, id, err);
+	for (size_t i = 0; i < t.n && !rc; i++) {
+		const struct fw_counter *c = &t.c[i];
+		const uint8_t *key = (const uint8_t *)c->class_name;
+		struct fw_denied d = {.dir = c->dir,
+		        .addr = c->addr,
+		        .proto = key[0],
+		        .port = (uint16_t)(key[1] << 8 | key[2]),
+		        .packets = c->packets,
+		        .bytes = c->bytes,
+		        .last_ms_ago = c->remaining_ms < DENIED_TIMEOUT_MS
+		                               ? DENIED_TIMEOUT_MS - c->remaining_ms
+		                               : 0};
+
+		if (d.proto == IPPROTO_ICMP || d.proto == IPPROTO_ICMPV6)
+			d.port = 0;
+		rc = fn(ctx, &d);
+	}
+	free(t.c);
+	return rc;
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Stuck sockets of a revoked peer: found by a dump of the kernel's TCP sockets, filtered in the
+ * kernel by a byte code on the remote address, and destroyed one by one (SOCK_DESTROY;
+ * linux/inet_diag.h).
+ */
+#include <netinet/in.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "firewall/netlink.h"
+#include "firewall/ruleset.h"
+
+#define ANSWER_MS 3000
+#define ROUNDS 4 /* a program may reconnect, and a handshake may end, while we look */
+
+/* TCP_LISTEN has no remote end; TIME_WAIT has no program left, but holds the pair of ports. */
+#define STATES (((1u << 13) - 1) & ~(1u << TCP_LISTEN) & ~1u)
+
+struct found {
+	struct inet_diag_sockid *ids;
+	uint8_t *families;
+	size_t n;
+	const struct fw_addr *peer;
+	const struct fw_addr *local;
+};
+
+static bool addr_matches(uint8_t family, const void *raw, const struct fw_addr *want)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	const uint8_t *b = raw;
+
+	if (want->family == family)
+		return !memcmp(b, want->bytes, family == AF_INET ? 4 : 16);
+	return want->family == AF_INET && family == AF_INET6 && !memcmp(b, mapped, 12) &&
+	       !memcmp(b + 12, want->bytes, 4);
+}
+
+static int note_socket(struct found *f, const struct inet_diag_msg *d)
+{
+	struct inet_diag_sockid *ids;
+	uint8_t *families;
+
+	if (!addr_matches(d->idiag_family, d->id.idiag_dst, f->peer))
+		return 0;
+	if (f->local && !addr_matches(d->idiag_family, d->id.idiag_src, f->local))
+		return 0;
+	ids = reallocarray(f->ids, f->n + 1, sizeof(*ids));
+	if (!ids)
+		return -ENOMEM;
+	f->ids = ids;
+	families = reallocarray(f->families, f->n + 1, 1);
+	if (!families)
+		return -ENOMEM;
+	f->families = families;
+	f->ids[f->n] = d->id;
+	f->families[f->n++] = d->idiag_family;
+	return 0;
+}
+
+static ssize_t receive(const struct nlsock *s, void *buf, size_t size)
+{
+	struct pollfd p = {.fd = mnl_socket_get_fd(s->nl), .events = POLLIN};
+	uint64_t deadline = fw_now_ms() + ANSWER_MS;
+
+	for (;;) {
+		ssize_t n = mnl_socket_recvfrom(s->nl, buf, size);
+		uint64_t now;
+
+		if (n >= 0)
+			return n;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		now = fw_now_ms();
+		if (now >= deadline || (poll(&p, 1, (int)(deadline - now)) == 0))
+			return -ETIMEDOUT;
+	}
+}
+
+static struct nlmsghdr *request(struct nlsock *s, char *buf, uint16_t type, uint16_t flags,
+        uint8_t family, const struct inet_diag_sockid *id)
+{
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct inet_diag_req_v2 *r = mnl_nlmsg_put_extra_header(nlh, sizeof(*r));
+
+	nlh->nlmsg_type = type;
+	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
+	nlh->nlmsg_seq = ++s->seq;
+	r->sdiag_family = family;
+	r->sdiag_protocol = IPPROTO_TCP;
+	r->idiag_states = STATES;
+	if (id)
+		r->id = *id;
+	return nlh;
+}
+
+/* The kernel compares, so that a host with 100,000 sockets tells us of a few. It knows an IPv4
+ * condition to mean v4-mapped sockets too. yes/no are offsets: 4 past the end is "no match". */
+static void put_filter(struct nlmsghdr *nlh, const struct fw_addr *peer)
+{
+	struct {
+		struct inet_diag_bc_op op;
+		struct inet_diag_hostcond cond;
+		uint8_t addr[16];
+	} code = {.op.code = INET_DIAG_BC_D_COND,
+	        .cond = {.family = peer->family, .prefix_len = peer->bits, .port = -1}};
+	size_t len = sizeof(code) - (peer->family == AF_INET ? 12 : 0);
+
+	memcpy(code.addr, peer->bytes, 16);
+	code.op.yes = (uint8_t)len;
+	code.op.no = (uint16_t)(len + 4);
+	mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, len, &code);
+}
+
+static int take(struct found *f, const struct nlsock *s, const struct nlmsghdr *nlh, uint32_t seq)
+{
+	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+
+	if (!mnl_nlmsg_seq_ok(nlh, seq) || !mnl_nlmsg_portid_ok(nlh, s->portid))
+		return 1;
+	if (nlh->nlmsg_type == NLMSG_DONE)
+		return 0;
+	if (nlh->nlmsg_type == NLMSG_ERROR)
+		return nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(*e) ? -EBADMSG : e->error;
+	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(struct inet_diag_msg))
+		return 1;
+	return note_socket(f, mnl_nlmsg_get_payload(nlh)) < 0 ? -ENOMEM : 1;
+}
+
+static int find_sockets(struct nlsock *s, struct found *f, uint8_t family)
+{
+	char req[256] = {0}, *buf;
+	struct nlmsghdr *nlh = request(s, req, SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, family, NULL);
+	int rc = 1;
+
+	put_filter(nlh, f->peer);
+	if (mnl_socket_sendto(s->nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	buf = malloc(65536);
+	if (!buf)
+		return -ENOMEM;
+	while (rc == 1) {
+		ssize_t n = receive(s, buf, 65536);
+		int left = (int)n;
+
+		if (n < 0)
+			rc = (int)n;
+		for (const struct nlmsghdr *m = (void *)buf; rc == 1 && mnl_nlmsg_ok(m, left);
+		        m = mnl_nlmsg_next(m, &left))
+			rc = take(f, s, m, nlh->nlmsg_seq);
+	}
+	free(buf);
+	return rc;
+}
+
+/* 1: destroyed. 0: it was gone already. */
+static int destroy(struct nlsock *s, uint8_t family, const struct inet_diag_sockid *id)
+{
+	char buf[8192] = {0};
+	struct nlmsghdr *nlh = request(s, buf, SOCK_DESTROY, NLM_F_ACK, family, id);
+	uint32_t seq = nlh->nlmsg_seq;
+
+	if (mnl_socket_sendto(s->nl, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t n = receive(s, buf, sizeof(buf));
+		const struct nlmsgerr *e;
+
+		if (n < 0)
+			return (int)n;
+		nlh = (void *)buf;
+		e = mnl_nlmsg_get_payload(nlh);
+		if (!mnl_nlmsg_ok(nlh, (int)n) || nlh->nlmsg_type != NLMSG_ERROR ||
+		        nlh->nlmsg_seq != seq || nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(*e))
+			continue;
+		return e->error == -ENOENT ? 0 : e->error ? e->error : 1;
+	}
+}
+
+/* One look and its kills. Returns how many. */
+static int destroy_round(struct nlsock *s, struct found *f)
+{
+	int killed = 0, rc = 0;
+
+	if (f->peer->family == AF_INET)
+		rc = find_sockets(s, f, AF_INET);
+	if (!rc)
+		rc = find_sockets(s, f, AF_INET6);
+	for (size_t i = 0; i < f->n && rc >= 0; i++) {
+		rc = destroy(s, f->families[i], &f->ids[i]);
+		killed += rc > 0;
+	}
+	free(f->ids);
+	free(f->families);
+	return rc < 0 ? rc : killed;
+}
+
+int sockdiag_destroy_peer(
+        const struct fw_addr *peer, const struct fw_addr *local, struct fw_error *err)
+{
+	struct nlsock s;
+	int killed = 0, rc;
+
+	if (!fw_is_host(peer) || (local && !fw_is_host(local)))
+		return fw_fail(err, -EINVAL, "sockets are found by single addresses, not prefixes");
+	rc = nlsock_open(&s, NETLINK_SOCK_DIAG, err);
+	if (rc < 0)
+		return rc;
+	for (int i = 0; i < ROUNDS; i++) {
+		struct found f = {.peer = peer, .local = local};
+
+		rc = destroy_round(&s, &f);
+		if (rc <= 0)
+			break;
+		killed += rc;
+	}
+	nlsock_close(&s);
+	if (rc == -EOPNOTSUPP)
+		return fw_fail(err, rc,
+		        "this kernel cannot destroy sockets (CONFIG_INET_DIAG_DESTROY): programs "
+		        "notice a revoked peer only by their own timeouts");
+	if (rc == -EPERM)
+		return fw_fail(err, rc, "no right to destroy sockets: CAP_NET_ADMIN is missing");
+	if (rc < 0)
+		return fw_fail(err, rc, "cannot destroy a peer's sockets: %s", strerror(-rc));
+	return killed;
+}
