@@ -136,7 +136,7 @@ static int pem_public(const char *pem, uint8_t public_key[32])
 int nodekey_load_pem(
         const char *path, char **pem, uint8_t public_key[32], char *err, size_t err_size)
 {
-	char *text;
+	char *text = NULL;
 	int fd, rc;
 
 	fd = file_open(path, err, err_size);
