@@ -180,6 +180,20 @@ int pol_report_errno(struct policy_report *report, const char *file, int err, co
 	return err;
 }
 
+void pol_report_fault(
+        struct policy_report *report, struct policy_where where, const char *format, ...)
+{
+	char *message = malloc(MESSAGE_MAX);
+	va_list args;
+
+	if (message) {
+		va_start(args, format);
+		vsnprintf(message, MESSAGE_MAX, format, args);
+		va_end(args);
+	}
+	fault_add(report, POLICY_ERROR, &where, message, strdup(""));
+}
+
 struct pol_hint pol_hint(const struct pol_guess *guess)
 {
 	struct pol_hint hint = {""};

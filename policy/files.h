@@ -16,6 +16,8 @@ int pol_files_read(struct pol_files *files, const char *dir, struct policy_repor
 /* Takes `data` over (on success). */
 int pol_files_put(struct pol_files *files, const char *name, char *data, size_t len);
 void pol_files_clear(struct pol_files *files);
+/* Replaces (or makes) `name`, which may begin with a subdirectory, atomically and durably. */
+int pol_file_replace(int dir, const char *name, const char *data, size_t len);
 /* Is this the name of a file that is read in peers.d? */
 bool pol_file_counts(const char *name);
 

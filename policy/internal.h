@@ -110,6 +110,9 @@ void pol_faults_sort(struct pol_ctx *ctx);
 struct policy_where pol_at(const struct pol_ctx *ctx, const struct pol_node *node);
 /* One sentence that belongs to no line. */
 int pol_report_errno(struct policy_report *report, const char *file, int err, const char *what);
+/* An error outside of parsing. */
+__attribute__((format(printf, 3, 4))) void pol_report_fault(
+        struct policy_report *report, struct policy_where where, const char *format, ...);
 /* " (did you mean 'x'?)" or "". */
 struct pol_hint {
 	char text[POLICY_NAME_MAX + 24];

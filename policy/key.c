@@ -62,6 +62,12 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+static bool is_base64(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '+' || c == '/';
+}
+
 /* Which other kind of key this is, to say so by name. */
 static const char *type_fault(const char *text, size_t len)
 {
@@ -100,8 +106,7 @@ const char *pol_key_fault(const char *text, struct policy_key *key, const char *
 		return len < BLOB_BASE64 ? "is too short: an Ed25519 key has 68 characters"
 		                         : "is too long: an Ed25519 key has 68 characters";
 	for (size_t i = 0; i < len; i++)
-		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
-		            text[i]))
+		if (!is_base64(text[i]))
 			return "is not base64: copy it again";
 	if (EVP_DecodeBlock(blob, (const unsigned char *)text, (int)len) != (int)BLOB_LEN)
 		return "is not base64: copy it again";

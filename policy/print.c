@@ -6,15 +6,14 @@
 
 #include "policy/internal.h"
 
-static void quoted(FILE *out, const char *text)
+/* Inside double quotes; control characters were refused when parsing. */
+static void escaped(FILE *out, const char *text)
 {
-	fputc('"', out);
 	for (; *text; text++) {
 		if (*text == '"' || *text == '\\')
-			fputc('\\', out);
-		fputc(*text, out);
+			fputc_unlocked('\\', out);
+		fputc_unlocked(*text, out);
 	}
-	fputc('"', out);
 }
 
 static void sites_print(FILE *out, const struct policy *policy)
@@ -100,11 +99,10 @@ static void peer_print(FILE *out, const struct policy *policy, const struct poli
 
 	policy_key_print(&peer->key, text, sizeof(text));
 	fprintf(out, "  %s: { key: \"%s", peer->name, text);
-	for (const char *c = *peer->comment ? " " : ""; *c; c++)
-		fputc(*c, out);
-	for (const char *c = peer->comment; *c; c++)
-		fprintf(out, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
-	fputc('"', out);
+	if (*peer->comment)
+		fputc_unlocked(' ', out);
+	escaped(out, peer->comment);
+	fputc_unlocked('"', out);
 	if (peer->addr4.family) {
 		policy_addr_print(&peer->addr4, text, sizeof(text));
 		fprintf(out, ", address: %s", text);
@@ -122,10 +120,8 @@ static void peer_print(FILE *out, const struct policy *policy, const struct poli
 		pol_until_print(peer->until, text, sizeof(text));
 		fprintf(out, ", until: \"%s\"", text);
 	}
-	if (peer->hours) {
-		fputs(", hours: ", out);
-		quoted(out, peer->hours_text);
-	}
+	if (peer->hours)
+		fprintf(out, ", hours: \"%s\"", peer->hours_text);
 	fputs(" }\n", out);
 }
 

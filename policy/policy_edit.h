@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Editing the files of a policy: what `overlayctl init`, `approve` and `revoke` do.
+ *
+ * An edit is made in memory first and the whole policy that would result is checked; when it has
+ * a fault, nothing is written and the report says why. Files are replaced whole (a temporary file
+ * beside it, fsync, rename), so a daemon that reads meanwhile sees the old or the new. All of the
+ * admin's comments and formatting stay. Edits of one directory wait for each other (flock).
+ *
+ * Errors: -EINVAL: a fault, in the report; -EEXIST: there is such a peer; -ENOENT: there is no
+ * such peer, or no such directory; other errno of the files. The report always has a sentence.
+ */
+#ifndef OVERLAYD_POLICY_POLICY_EDIT_H
+#define OVERLAYD_POLICY_POLICY_EDIT_H
+
+#include "policy/policy.h"
+
+/* The first policy of a new cluster. */
+struct policy_start {
+	const char *cluster;  /* NULL: "cluster" */
+	const char *overlay;  /* NULL: "10.77.0.0/16" */
+	const char *name;     /* the first peer; NULL: none */
+	const char *key;      /* its key as OpenSSH writes it */
+	const char *endpoint; /* NULL: none */
+};
+/* policy.yaml with comments that teach; free() it. It is checked: NULL, and report says why. */
+char *policy_init_text(const struct policy_start *start, struct policy_report *report);
+
+/* What to approve. Texts are as in the policy; NULL means not given. */
+struct policy_approval {
+	const char *name;
+	const char *key;
+	const char *address; /* NULL: the lowest free one */
+	const char *site;    /* NULL: the only site there is */
+	const char *const *roles;
+	size_t n_roles;
+	const char *const *endpoints;
+	size_t n_endpoints;
+	const char *until;
+	const char *hours;
+};
+
+/*
+ * Writes peers.d/NAME.yaml and raises the serial. On success *out (may be NULL) is the new
+ * policy, with one reference.
+ */
+int policy_edit_approve(const char *dir, const struct policy_approval *approval,
+        struct policy **out, struct policy_report *report);
+
+/*
+ * Removes the peer's file, or its lines where a file holds more, and raises the serial. Where the
+ * lines cannot be told apart it refuses and says which to delete by hand.
+ */
+int policy_edit_revoke(
+        const char *dir, const char *name, struct policy **out, struct policy_report *report);
+
+#endif
