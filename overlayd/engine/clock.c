@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Time that nobody can turn back: trusted = monotonic + offset, and the offset only grows. So a
+ * peer's time never starts anew because a clock was set back, also not over a restart
+ * (wall_floor_s).
+ */
+#include "engine/internal.h"
+
+#define RETIME_US 1000000 /* a larger jump moves all timers that follow the wall clock */
+
+void clock_take(struct engine *e, struct engine_time now)
+{
+	int64_t offset;
+
+	if (e->started && now.mono_us < e->now.mono_us)
+		now.mono_us = e->now.mono_us;
+	if (now.wall_s > INT64_MAX / 4000000)
+		now.wall_s = INT64_MAX / 4000000;
+	if (!e->started) {
+		e->wall_offset_us = e->cfg.wall_floor_s * 1000000 - now.mono_us;
+		e->timers_offset_us = e->wall_offset_us;
+		e->started_us = now.mono_us;
+		e->started = true;
+	}
+	e->now = now;
+	offset = now.wall_s * 1000000 - now.mono_us;
+	if (IMPAIRED(IMPAIR_TRUST_CLOCK))
+		e->wall_offset_us = offset;
+	if (offset > e->wall_offset_us)
+		e->wall_offset_us = offset;
+	e->now.wall_s = clock_wall_s(e);
+	if (e->wall_offset_us - e->timers_offset_us >= RETIME_US ||
+	        e->timers_offset_us - e->wall_offset_us >= RETIME_US) {
+		e->timers_offset_us = e->wall_offset_us;
+		if (e->policy)
+			peers_judge_all(e);
+	}
+}
+
+int64_t clock_wall_s(const struct engine *e)
+{
+	return (e->now.mono_us + e->wall_offset_us) / 1000000;
+}
+
+static int64_t wall_to_mono(const struct engine *e, int64_t wall_s)
+{
+	if (wall_s > INT64_MAX / 4000000)
+		return ENGINE_NEVER;
+	return wall_s * 1000000 - e->wall_offset_us;
+}
+
+void clock_judge_peer(struct engine *e, struct peer *p)
+{
+	bool was = p->active, ours = p->class_in || p->class_out;
+
+	p->timed = p->want && (p->want->has_until || p->want->hours);
+	p->change_wall_s = ENGINE_NEVER;
+	p->active = p->want != NULL;
+	if (p->timed)
+		p->active =
+		        policy_peer_active(e->policy, p->want, clock_wall_s(e), &p->change_wall_s);
+	p->change_mono_us = wall_to_mono(e, p->change_wall_s);
+	if (IMPAIRED(IMPAIR_FORGET_EXPIRY)) {
+		p->active = p->want != NULL;
+		p->change_mono_us = ENGINE_NEVER;
+		p->change_wall_s = ENGINE_NEVER;
+	}
+	p->warn_mono_us = p->active && p->change_mono_us != ENGINE_NEVER
+	                          ? p->change_mono_us - e->cfg.warn_us
+	                          : ENGINE_NEVER;
+	if (p->active && !was)
+		p->warned = false;
+	if (p->timed && !p->active)
+		p->was_timed_out = true;
+	if (p->timed && was && !p->active && ours) {
+		notice(e, ENGINE_NOTICE, ENGINE_N_TIME_OVER, p->name,
+		        "%s's time (until or hours) is over; it is revoked until it opens again.",
+		        p->name);
+	} else if (p->want && !was && p->active && p->was_timed_out && ours) {
+		p->was_timed_out = false;
+		notice(e, ENGINE_NOTICE, ENGINE_N_TIME_OPEN, p->name,
+		        "%s's time begins; it is admitted.", p->name);
+	}
+}
+
+void clock_judge_self(struct engine *e)
+{
+	int64_t next = ENGINE_NEVER;
+
+	e->self_active = e->self != NULL;
+	if (e->self && (e->self->has_until || e->self->hours))
+		e->self_active = policy_peer_active(e->policy, e->self, clock_wall_s(e), &next);
+	e->self_change_us = wall_to_mono(e, next);
+}
+
+void clock_warn(struct engine *e, struct peer *p)
+{
+	int64_t left;
+
+	if (!p->desired || p->warned || p->warn_mono_us == ENGINE_NEVER)
+		return;
+	if (e->now.mono_us < p->warn_mono_us) {
+		peer_wake(p, p->warn_mono_us);
+		return;
+	}
+	p->warned = true;
+	left = p->change_wall_s - clock_wall_s(e);
+	if (left < 0)
+		left = 0;
+	notice(e, ENGINE_WARNING, ENGINE_N_TIME_SOON, p->name,
+	        "%s's time (until or hours) ends in %lld min %lld s; its connections will be cut "
+	        "then.",
+	        p->name, (long long)(left / 60), (long long)(left % 60));
+}

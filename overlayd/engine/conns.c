@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Connections in charon: load what changed, in a window; know by digest what is there. */
+#include "engine/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *conn_name(struct engine *e, const struct peer *p)
+{
+	size_t n = strlen(ENGINE_CONN_PREFIX) + strlen(p->name) + 1;
+	char *s = arena_alloc(e, n);
+
+	if (!s)
+		return "";
+	snprintf(s, n, "%s%s", ENGINE_CONN_PREFIX, p->name);
+	return s;
+}
+
+static void conn_fill(struct engine *e, const struct peer *p, struct engine_conn *c)
+{
+	char id[ENGINE_ID_MAX];
+
+	peer_remote_id(&p->key, p->name, id);
+	c->name = conn_name(e, p);
+	c->peer = arena_str(e, p->name);
+	c->local_id = arena_str(e, e->self_id);
+	c->remote_id = arena_str(e, id);
+	c->key = p->key;
+	c->local4 = e->self->addr4;
+	c->local6 = e->self->addr6;
+	c->remote4 = p->addr4;
+	c->remote6 = p->addr6;
+	c->endpoint = p->ep_addr;
+	c->endpoint_port = p->ep_addr.family ? p->ep_port : e->policy->port;
+	c->port = e->policy->port;
+	c->digest = conn_digest_wanted(e, p);
+}
+
+uint64_t conn_digest_wanted(const struct engine *e, const struct peer *p)
+{
+	uint64_t h = digest_str(DIGEST_START, p->name);
+
+	h = digest_bytes(digest_str(h, e->self_id), &p->key, sizeof(p->key));
+	h = digest_addr(digest_addr(h, &e->self->addr4), &e->self->addr6);
+	h = digest_addr(digest_addr(h, &p->addr4), &p->addr6);
+	h = digest_u64(digest_addr(h, &p->ep_addr), p->ep_addr.family ? p->ep_port : 0);
+	return digest_u64(h, e->policy->port) | 1;
+}
+
+void conn_step(struct engine *e, struct peer *p)
+{
+	struct engine_effect *fx;
+
+	if (e->charon != ENGINE_CHARON_READY || p->conn_op.id)
+		return;
+	tunnel_choose(e, p);
+	if (p->conn == CONN_LOADED && p->conn_digest == conn_digest_wanted(e, p))
+		return;
+	if (!op_ready(e, &p->conn_op)) {
+		peer_wake(p, p->conn_op.at);
+		return;
+	}
+	if (e->n_flights[OP_LOAD] >= e->cfg.load_window) {
+		queue_add(e, Q_LOAD, p);
+		return;
+	}
+	fx = op_start(e, &p->conn_op, OP_LOAD, ENGINE_FX_LOAD_CONN, p, 0);
+	if (!fx)
+		return;
+	conn_fill(e, p, &fx->load);
+	p->conn_sent = fx->load.digest;
+	p->conn_op_loads = true;
+	p->conn = CONN_MAYBE;
+	p->conn_seq = e->seq;
+	p->in_charon = true;
+}
+
+void conn_unload(struct engine *e, struct peer *p)
+{
+	struct engine_effect *fx = op_start(e, &p->conn_op, OP_UNLOAD, ENGINE_FX_UNLOAD_CONN, p, 0);
+
+	if (!fx)
+		return;
+	fx->conn = conn_name(e, p);
+	p->conn_op_loads = false;
+	p->conn_seq = e->seq;
+}
+
+void conn_result(struct engine *e, struct peer *p, int error, const char *text)
+{
+	p->conn_seq = e->seq;
+	if (error) {
+		op_fail(e, &p->conn_op);
+		peer_degrade(e, p, "charon did not %s its connection: %s",
+		        p->conn_op_loads ? "load" : "unload", text);
+		return;
+	}
+	op_ok(e, &p->conn_op);
+	if (!p->conn_op_loads) {
+		p->conn = CONN_NO;
+		return;
+	}
+	p->conn = CONN_LOADED;
+	p->conn_digest = p->conn_sent;
+	if (!p->grace_until_us)
+		p->grace_until_us = e->now.mono_us + e->cfg.second_grace_us;
+}
+
+static void conn_found(struct engine *e, const char *name)
+{
+	struct peer *p = peer_find(e, name, strlen(name));
+
+	if (!p) {
+		p = peer_ghost(e, name);
+		if (!p)
+			return;
+		notice(e, ENGINE_WARNING, ENGINE_N_UNKNOWN_CONN, name,
+		        "Connection ovl.%s is loaded in charon and not in the policy; it is "
+		        "unloaded.",
+		        name);
+	}
+	p->listed_seq = e->conns_seq;
+	p->in_charon = true;
+	if (p->conn == CONN_NO && p->conn_seq < e->conns_seq) {
+		p->conn = CONN_MAYBE;
+		peer_dirty(e, p);
+	}
+}
+
+/* What was loaded before and is not listed is gone; what changed since the question is not judged.
+ */
+void conns_snapshot(struct engine *e, const struct engine_event *ev)
+{
+	const size_t skip = strlen(ENGINE_CONN_PREFIX);
+
+	for (size_t i = 0; i < ev->conns.n && i < ENGINE_CONNS_MAX; i++) {
+		const char *name = ev->conns.names[i];
+
+		if (name && !strncmp(name, ENGINE_CONN_PREFIX, skip) && name[skip] &&
+		        strlen(name) <= 255)
+			conn_found(e, name + skip);
+	}
+	if (ev->conns.truncated || ev->conns.n > ENGINE_CONNS_MAX)
+		return;
+	if (IMPAIRED(IMPAIR_NO_RELOAD))
+		return;
+	for (size_t i = 0; i < e->n_peers; i++) {
+		struct peer *p = e->peers[i];
+
+		if (p->conn == CONN_NO || p->conn_op.id || p->listed_seq == e->conns_seq ||
+		        p->conn_seq >= e->conns_seq)
+			continue;
+		p->conn = CONN_NO;
+		peer_dirty(e, p);
+	}
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The step: one event is taken in, which makes peers dirty; then whatever is dirty or due is
+ * reconciled until nothing is left to say.
+ */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef ENGINE_IMPAIR
+unsigned engine_impair;
+#endif
+
+static void default_to(int64_t *v, int64_t d)
+{
+	if (*v <= 0)
+		*v = d;
+}
+
+static void config_defaults(struct engine_config *c)
+{
+	if (!c->seed)
+		c->seed = 1;
+	if (!c->load_window)
+		c->load_window = 16;
+	if (!c->initiate_window)
+		c->initiate_window = 50;
+	if (!c->end_window)
+		c->end_window = 32;
+	if (!c->mtu)
+		c->mtu = 1400;
+	if (c->wall_floor_s < 0 || c->wall_floor_s > INT64_MAX / 4000000)
+		c->wall_floor_s = 0;
+	default_to(&c->effect_timeout_us, 20000000);
+	default_to(&c->initiate_timeout_us, 10000000);
+	default_to(&c->second_grace_us, 5000000);
+	default_to(&c->backoff_min_us, 250000);
+	default_to(&c->backoff_max_us, 30000000);
+	default_to(&c->resync_us, 30000000);
+	default_to(&c->halfopen_max_us, 30000000);
+	default_to(&c->start_grace_us, 2000000);
+	default_to(&c->warn_us, 600000000);
+}
+
+int engine_new(struct engine **out, const struct engine_config *config)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->memory = sizeof(*e);
+	if (config)
+		e->cfg = *config;
+	config_defaults(&e->cfg);
+	e->rng = e->cfg.seed;
+	e->self_change_us = ENGINE_NEVER;
+	e->base_dirty = true;
+	e->plane_dirty = true;
+	text_set(e->charon_text, sizeof(e->charon_text), "not connected yet");
+	*out = e;
+	return 0;
+}
+
+void engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	sas_forget(e);
+	peers_free(e);
+	claims_free(e);
+	flights_free(e);
+	map_clear(&e->sas);
+	classes_free(e, &e->in);
+	classes_free(e, &e->out);
+	out_free(e);
+	policy_unref(e->policy_old);
+	policy_unref(e->policy);
+	free(e);
+}
+
+/* ---- events ---- */
+
+static void on_policy(struct engine *e, const struct policy *policy)
+{
+	if (!policy)
+		return;
+	if (e->policy && !memcmp(e->policy->digest, policy->digest, sizeof(policy->digest)))
+		return;
+	if (e->retry_policy) {
+		policy_unref(
+		        e->policy); /* never taken over: records still point into the old one */
+	} else {
+		policy_unref(e->policy_old);
+		e->policy_old = e->policy;
+	}
+	e->policy = policy_ref(policy);
+	notice(e, ENGINE_NOTICE, ENGINE_N_POLICY, NULL,
+	        "Policy of cluster %s, serial %llu, is in force: %zu peers.", policy->cluster,
+	        (unsigned long long)policy->serial, policy->n_peers);
+	peers_take_policy(e);
+}
+
+static void on_own_key(struct engine *e, const struct policy_key *key)
+{
+	if (e->have_key && !memcmp(&e->own_key, key, sizeof(*key)))
+		return;
+	e->own_key = *key;
+	e->have_key = true;
+	e->key_loaded = false;
+	if (e->charon == ENGINE_CHARON_READY)
+		e->charon = ENGINE_CHARON_SYNCING;
+	peers_take_policy(e);
+}
+
+static void on_flight(struct engine *e, const struct flight *f, int error, const char *text)
+{
+	struct peer *p = f->peer;
+
+	switch (f->kind) {
+	case OP_FW:
+		fw_peer_result(e, p, error, text);
+		break;
+	case OP_SOCKETS:
+		revoke_sockets_result(e, p, error, text);
+		break;
+	case OP_LOAD:
+	case OP_UNLOAD:
+		conn_result(e, p, error, text);
+		break;
+	case OP_TERMINATE:
+		revoke_terminate_result(e, p, error, text);
+		break;
+	case OP_INITIATE:
+		tunnel_result(e, p, error, text);
+		break;
+	case OP_SA_TERMINATE:
+		sa_end_result(e, f->sa_id);
+		break;
+	case OP_KEY:
+		charon_result(e, OP_KEY, error, text);
+		break;
+	case OP_BASE:
+		fw_base_result(e, error, text);
+		break;
+	case OP_PLANE:
+		plane_result(e, error, text);
+		break;
+	case OP_RESOLVE:
+	case OP_LIST_SAS:
+	case OP_LIST_CONNS:
+	case OP_N:
+		break; /* have events of their own */
+	}
+}
+
+static void on_result(struct engine *e, const struct engine_event *ev)
+{
+	struct flight *found = flight_find(e, ev->result.effect_id), f;
+	const char *text = ev->result.text ? ev->result.text : "no reason given";
+
+	if (!found)
+		return;
+	f = *found;
+	if (f.peer)
+		peer_dirty(e, f.peer);
+	if (ev->result.error && f.kind == OP_RESOLVE)
+		tunnel_resolved(e, f.peer, ev);
+	else if (ev->result.error && (f.kind == OP_LIST_SAS || f.kind == OP_LIST_CONNS))
+		charon_result(e, f.kind, ev->result.error, text);
+	else
+		on_flight(e, &f, ev->result.error, text);
+}
+
+static bool answers(struct engine *e, uint64_t id, enum op_kind kind)
+{
+	struct flight *f = flight_find(e, id);
+
+	return f && f->kind == kind;
+}
+
+static void on_resolved(struct engine *e, const struct engine_event *ev)
+{
+	struct flight *f = flight_find(e, ev->resolved.effect_id);
+
+	if (!f || f->kind != OP_RESOLVE)
+		return;
+	peer_dirty(e, f->peer);
+	tunnel_resolved(e, f->peer, ev);
+}
+
+static void on_underlay(struct engine *e, const struct engine_event *ev)
+{
+	e->n_underlay = ev->underlay.n < ENGINE_UNDERLAY_MAX ? ev->underlay.n : ENGINE_UNDERLAY_MAX;
+	if (e->n_underlay)
+		memcpy(e->underlay, ev->underlay.addrs, e->n_underlay * sizeof(e->underlay[0]));
+	for (size_t i = 0; i < e->n_peers; i++)
+		if (e->peers[i]->want)
+			tunnel_reset(e, e->peers[i]);
+	peers_dirty_all(e);
+}
+
+static void on_reconnect(struct engine *e, const char *name)
+{
+	struct peer *p = name ? peer_find(e, name, strlen(name)) : NULL;
+
+	for (struct sa *sa = e->sa_head; sa; sa = sa->all_next) {
+		if (!sa->peer || (name && sa->peer != p))
+			continue;
+		sa->asked = true;
+		sa_judge(e, sa);
+		peer_dirty(e, sa->peer);
+	}
+	for (size_t i = 0; i < e->n_peers; i++)
+		if (!name || e->peers[i] == p)
+			tunnel_reset(e, e->peers[i]);
+}
+
+static void take_in(struct engine *e, const struct engine_event *ev)
+{
+	switch (ev->type) {
+	case ENGINE_EV_TICK:
+		break;
+	case ENGINE_EV_POLICY:
+		on_policy(e, ev->policy);
+		break;
+	case ENGINE_EV_OWN_KEY:
+		on_own_key(e, &ev->own_key);
+		break;
+	case ENGINE_EV_CHARON:
+		charon_changed(e, ev);
+		break;
+	case ENGINE_EV_SAS:
+		if (answers(e, ev->sas.effect_id, OP_LIST_SAS)) {
+			sas_snapshot(e, ev);
+			charon_result(e, OP_LIST_SAS, 0, "");
+		}
+		break;
+	case ENGINE_EV_CONNS:
+		if (answers(e, ev->conns.effect_id, OP_LIST_CONNS)) {
+			conns_snapshot(e, ev);
+			charon_result(e, OP_LIST_CONNS, 0, "");
+		}
+		break;
+	case ENGINE_EV_SA:
+		sas_event(e, ev);
+		break;
+	case ENGINE_EV_PLANE:
+		if (ev->plane.up && !e->plane_up)
+			e->plane_dirty = true;
+		e->plane_up = ev->plane.up;
+		break;
+	case ENGINE_EV_FIREWALL:
+		fw_seen(e, ev->firewall.seen);
+		break;
+	case ENGINE_EV_RESULT:
+		on_result(e, ev);
+		break;
+	case ENGINE_EV_RESOLVED:
+		on_resolved(e, ev);
+		break;
+	case ENGINE_EV_UNDERLAY:
+		on_underlay(e, ev);
+		break;
+	case ENGINE_EV_RECONNECT:
+		on_reconnect(e, ev->peer);
+		break;
+	case ENGINE_EV_RESYNC:
+		e->want_list = e->want_conns = true;
+		break;
+	}
+}
+
+/* ---- the run after it ---- */
+
+static void due_peers(struct engine *e)
+{
+	struct peer *p;
+
+	while ((p = timer_first(e)) && p->due <= e->now.mono_us) {
+		timer_cancel(e, p);
+		peer_dirty(e, p);
+	}
+}
+
+/* As many as have a turn now; each takes its slot or no longer wants one. */
+static void admit_waiting(struct engine *e, enum queue_kind q, size_t used, size_t window)
+{
+	while (used < window) {
+		struct peer *p = queue_pop(e, q);
+
+		if (!p)
+			return;
+		peer_dirty(e, p);
+		used++;
+	}
+}
+
+static void run(struct engine *e)
+{
+	struct peer *p;
+
+	if (e->retry_policy && e->now.mono_us >= e->retry_policy_us)
+		peers_take_policy(e);
+	if (e->now.mono_us >= e->self_change_us)
+		peers_judge_all(e);
+	due_peers(e);
+	do {
+		while ((p = queue_pop(e, Q_DIRTY)))
+			if (!p->dead)
+				peer_reconcile(e, p);
+		admit_waiting(e, Q_LOAD, e->n_flights[OP_LOAD], e->cfg.load_window);
+		admit_waiting(e, Q_INITIATE, e->n_trying, e->cfg.initiate_window);
+		admit_waiting(e, Q_END, e->n_flights[OP_UNLOAD] + e->n_flights[OP_TERMINATE],
+		        e->cfg.end_window);
+	} while (e->queues[Q_DIRTY].n);
+	peers_sweep(e);
+	fw_base_step(e);
+	plane_step(e);
+	sas_end_bad(e);
+	charon_step(e);
+}
+
+int engine_step(struct engine *e, const struct engine_event *event, struct engine_effects *out)
+{
+	out_reset(e);
+	if (!e->retry_policy) {
+		policy_unref(e->policy_old);
+		e->policy_old = NULL;
+	}
+	e->oom = false;
+	e->seq++;
+	clock_take(e, event->now);
+	take_in(e, event);
+	run(e);
+	out->v = e->fx;
+	out->n = e->n_fx;
+	return e->oom ? -ENOMEM : 0;
+}
+
+int64_t engine_next_wakeup(const struct engine *e)
+{
+	const struct peer *p = timer_first(e);
+	int64_t at = p ? p->due : ENGINE_NEVER, t;
+
+	if (e->queues[Q_DIRTY].n)
+		return e->now.mono_us;
+	if (e->retry_policy && e->retry_policy_us < at)
+		at = e->retry_policy_us;
+	t = fw_wakeup(e);
+	at = t < at ? t : at;
+	t = charon_wakeup(e);
+	at = t < at ? t : at;
+	return e->self_change_us < at ? e->self_change_us : at;
+}

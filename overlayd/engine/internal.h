@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the engine. One record per peer name; engine_step() takes in the event (observed changes,
+ * peers get dirty), then reconciles each dirty peer: what is wanted against what is observed, which
+ * emits effects and arms the peer's one timer. Files:
+ *
+ *	engine.c  the dispatch of events, and the run after it	clock.c   trusted time, windows
+ *	peers.c   records, policy swap, states			claims.c  whose address it is
+ *	revoke.c  the ordered end of a peer			fwplan.c  table and elements
+ *	tunnel.c  who initiates, where to, when			classes.c distinct sets of rules
+ *	conns.c   load-conn, unload-conn, get-conns		sas.c     the table of SAs
+ *	charon.c  connect, key, lists				ops.c     effects in flight,
+ *back-off
+ *	judge.c   which SAs are wanted				out.c     effects out, notices,
+ *memory
+ */
+#ifndef OVERLAYD_ENGINE_INTERNAL_H
+#define OVERLAYD_ENGINE_INTERNAL_H
+
+#include "engine/engine.h"
+#include "engine/map.h"
+
+#define CHILD_GRACE_US 1000000    /* before a duplicate is ended */
+#define SAME_SIDE_DUP_US 10000000 /* before the responder ends one of two of the initiator's */
+#define LEAVING_MAX_US 60000000   /* an SA that is being deleted for longer is ended by force */
+#define LIST_GAP_US 100000        /* between two lists */
+#define RESOLVE_AGAIN_US 60000000
+#define RESOLVE_SOON_US 5000000
+#define SOCKETS_TRIES 5
+#define REASON_MAX 160
+
+/* Broken on purpose, for the simulator only (tests/sim builds with ENGINE_IMPAIR). */
+enum engine_impairment {
+	IMPAIR_SKIP_FW_REVOKE,
+	IMPAIR_FORGET_EXPIRY,
+	IMPAIR_EXPIRY_IN_DAEMON_ONLY,
+	IMPAIR_IGNORE_UNKNOWN_SA,
+	IMPAIR_UNLOAD_WITHOUT_TERMINATE,
+	IMPAIR_NO_RELOAD,
+	IMPAIR_LEAK,
+	IMPAIR_ADMIT_BEFORE_GONE,
+	IMPAIR_TRUST_SILENCE,
+	IMPAIR_NO_REPAIR,
+	IMPAIR_KEEP_OLD_KEY,
+	IMPAIR_FLUSH_ON_START,
+	IMPAIR_TRUST_CLOCK,
+	IMPAIR_KEEP_CLASS,
+};
+#ifdef ENGINE_IMPAIR
+extern unsigned engine_impair;
+#define IMPAIRED(x) ((engine_impair >> (x)) & 1)
+#else
+#define IMPAIRED(x) 0
+#endif
+
+/* One thing that is asked of the host, at most once at a time. */
+struct op {
+	uint64_t id;    /* in flight; 0: not */
+	int64_t at;     /* in flight: deadline; else: not again before */
+	uint32_t fails; /* in a row */
+};
+
+enum op_kind {
+	OP_FW,
+	OP_SOCKETS,
+	OP_LOAD,
+	OP_UNLOAD,
+	OP_TERMINATE, /* by connection, in a revocation */
+	OP_INITIATE,
+	OP_RESOLVE,
+	OP_SA_TERMINATE, /* one SA that is not wanted */
+	OP_KEY,
+	OP_LIST_SAS,
+	OP_LIST_CONNS,
+	OP_BASE,
+	OP_PLANE,
+	OP_N,
+};
+
+struct flight {
+	struct map_node node; /* by effect id */
+	enum op_kind kind;
+	struct peer *peer;
+	uint32_t sa_id;
+};
+
+enum queue_kind { Q_LOAD, Q_INITIATE, Q_END, Q_VERIFY, Q_DIRTY, Q_N };
+
+struct link {
+	struct peer *prev, *next;
+	bool on;
+};
+struct queue {
+	struct peer *head, *tail;
+	size_t n;
+};
+
+enum kernel_has { FW_NO, FW_YES, FW_MAYBE };
+enum conn_has { CONN_NO, CONN_LOADED, CONN_MAYBE };
+
+/* The element as it was sent, to see a change. */
+struct fw_elem {
+	uint16_t class_in, class_out;
+	int64_t expires_mono_us;
+	uint64_t underlay;
+};
+
+struct names { /* resolved endpoints of one peer */
+	uint8_t n[POLICY_ENDPOINTS_MAX];
+	struct policy_addr addr[POLICY_ENDPOINTS_MAX][ENGINE_RESOLVED_MAX];
+};
+
+struct peer {
+	char *name;
+	const struct policy_peer *want; /* in the policy; NULL: gone, or never known */
+	uint16_t class_in, class_out;
+	bool active;  /* its time */
+	bool desired; /* active, something is allowed, and so are we */
+	bool timed;
+	bool warned, was_timed_out;
+	bool dead; /* to be freed at the end of the step */
+	int64_t change_mono_us, change_wall_s, warn_mono_us;
+
+	/* The identity for which things were loaded and admitted. */
+	bool claimed;
+	bool cleared; /* the address was seen to be free of others' SAs */
+	uint32_t self_epoch;
+	struct policy_key key;
+	struct policy_addr addr4, addr6;
+
+	enum kernel_has fw;
+	bool fw_op_admits, in_base;
+	bool told_admitted;
+	struct fw_elem fw_sent, fw_has;
+	struct op fw_op, sockets_op;
+
+	enum conn_has conn;
+	bool conn_op_loads;
+	uint64_t conn_digest, conn_sent;
+	uint64_t conn_seq, listed_seq;
+	struct op conn_op;
+
+	bool in_charon; /* something of it may be there */
+	bool revoking, sockets_due, ended, verified;
+	uint64_t ended_seq;
+	int64_t revoke_since_us;
+	struct op term_op;
+
+	struct sa *sas; /* list, by id ascending */
+	struct sa *best;
+	bool was_up;
+	bool trying; /* initiation outstanding; holds a slot of the window */
+	bool rule_us;
+	uint32_t attempts;
+	uint16_t ep; /* candidate, counted on */
+	struct policy_addr ep_addr;
+	uint16_t ep_port;
+	uint64_t eps_digest;
+	struct names *names;
+	uint8_t resolve_next;
+	int64_t resolved_us;
+	struct op init_op, resolve_op;
+	int64_t try_until_us, grace_until_us, dup_since_us;
+
+	enum engine_peer_state state;
+	bool degraded;
+	char *reason;
+	struct engine_time since;
+
+	int64_t due; /* timer */
+	size_t heap; /* 1-based place; 0: not armed */
+	struct link links[Q_N];
+};
+
+struct child {
+	uint32_t id;
+	enum engine_child_state state;
+	bool good; /* selectors are exactly the two nodes' */
+	uint64_t bytes_in, bytes_out;
+};
+
+enum sa_fault {
+	SA_FINE,
+	SA_UNKNOWN,   /* nobody of that name is wanted */
+	SA_IDENTITY,  /* built with another key than the peer's or ours */
+	SA_SELECTORS, /* child with other selectors */
+	SA_STALE,     /* half-open, leaving or childless for too long */
+	SA_DUPLICATE,
+	SA_ASKED, /* admin wants it anew */
+};
+
+struct sa {
+	struct map_node node; /* by id */
+	uint32_t id;
+	struct peer *peer; /* of its connection's name, or NULL */
+	struct sa *next;   /* of the peer's */
+	struct sa *all_prev, *all_next;
+	bool unnamed, known_child, gone, asked;
+	bool ids_known, ids_good; /* of an established one */
+	bool initiator;
+	enum engine_ike_state state;
+	enum sa_fault fault;
+	bool told;
+	uint64_t touched, listed; /* step of the last event; list that showed it */
+	int64_t since_us, childless_us;
+	int64_t established_us, rekey_us;
+	struct policy_addr remote_host;
+	uint16_t remote_port;
+	uint32_t self_epoch;
+	struct child *children;
+	size_t n_children, cap_children;
+	struct policy_addr *claims;
+	size_t n_claims;
+	bool claims_all;
+	struct op op;
+};
+
+struct claim {
+	struct map_node node; /* by hash of the address */
+	struct policy_addr addr;
+	struct peer *owner;
+	uint32_t blockers; /* SAs of others for this address */
+};
+
+struct class_table {
+	uint64_t *bits; /* n * words */
+	size_t n, words;
+};
+
+struct arena_block;
+
+struct engine {
+	struct engine_config cfg;
+	uint64_t rng;
+	uint64_t seq; /* step */
+	struct engine_time now;
+	bool started, oom;
+	size_t memory;
+
+	/* trusted wall time in us = mono + offset */
+	int64_t wall_offset_us, timers_offset_us;
+
+	const struct policy *policy, *policy_old;
+	bool retry_policy; /* out of memory while it was taken over */
+	int64_t retry_policy_us;
+	const struct policy_peer *self;
+	bool have_key, self_active, self_told_missing;
+	struct policy_key own_key;
+	int64_t self_change_us;
+	uint32_t self_epoch;
+	uint64_t self_digest;
+	char self_id[ENGINE_ID_MAX];
+
+	struct peer **peers; /* sorted by name */
+	size_t n_peers, cap_peers;
+	bool any_dead;
+	struct peer **heap;
+	size_t n_heap, cap_heap;
+	struct queue queues[Q_N];
+	size_t n_trying;
+
+	struct map flights;
+	size_t n_flights[OP_N];
+	uint64_t next_id;
+
+	enum engine_charon_state charon;
+	uint64_t charon_gen;
+	bool key_loaded, conns_seen, sas_seen;
+	char charon_text[ENGINE_TEXT_MAX];
+	struct op key_op, list_op, conns_op;
+	uint64_t list_seq, conns_seq;
+	struct peer *list_peer;
+	bool want_list, want_conns;
+	int64_t list_not_before, resync_at, started_us;
+	bool snapshot; /* since the last loss of charon */
+
+	struct map sas;
+	struct sa *sa_head, *sa_tail;
+	size_t n_sas;
+	int64_t bad_due;
+	size_t n_bad;
+
+	struct map claims;
+	size_t claims_all;
+
+	struct class_table in, out;
+	uint64_t rules_digest, base_digest, base_sent;
+	enum engine_fw_state fw;
+	bool base_dirty, base_once, repair, base_notice;
+	char fw_text[ENGINE_TEXT_MAX];
+	struct op base_op;
+	int64_t last_repair_us;
+
+	struct engine_plane plane_want;
+	bool plane_dirty, plane_up, plane_done;
+	char plane_text[ENGINE_TEXT_MAX];
+	struct op plane_op;
+
+	struct policy_addr underlay[ENGINE_UNDERLAY_MAX];
+	size_t n_underlay;
+
+	struct engine_effect *fx;
+	size_t n_fx, cap_fx;
+	struct arena_block *arena;
+};
+
+/* out.c */
+void *mem_alloc(struct engine *e, size_t size); /* zeroed; NULL sets e->oom */
+void mem_free(struct engine *e, void *p, size_t size);
+char *mem_strdup(struct engine *e, const char *s);
+void mem_strfree(struct engine *e, char *s);
+void *arena_alloc(struct engine *e, size_t size); /* until the next step */
+const char *arena_str(struct engine *e, const char *s);
+void out_reset(struct engine *e);
+void out_free(struct engine *e);
+struct engine_effect *out_effect(struct engine *e, enum engine_effect_type type, uint64_t id);
+void notice(struct engine *e, enum engine_severity severity, enum engine_notice_code code,
+        const char *peer, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+void text_set(char *buf, size_t size, const char *text);
+uint64_t digest_bytes(uint64_t h, const void *p, size_t n);
+uint64_t digest_addr(uint64_t h, const struct policy_addr *a);
+uint64_t digest_u64(uint64_t h, uint64_t v);
+uint64_t digest_str(uint64_t h, const char *s);
+#define DIGEST_START 0xcbf29ce484222325ULL
+bool addr_equal(const struct policy_addr *a, const struct policy_addr *b);
+
+/* ops.c */
+bool op_ready(const struct engine *e, const struct op *op);
+bool op_late(const struct engine *e, const struct op *op);
+/* Emits the effect and enters it as in flight; NULL: out of memory, tried again later. */
+struct engine_effect *op_start(struct engine *e, struct op *op, enum op_kind kind,
+        enum engine_effect_type type, struct peer *p, uint32_t sa_id);
+void op_land(struct engine *e, struct op *op); /* answered; back-off stays */
+void op_drop(struct engine *e, struct op *op); /* its answer is of no more interest */
+void op_ok(struct engine *e, struct op *op);
+void op_fail(struct engine *e, struct op *op); /* with back-off */
+int64_t backoff_us(struct engine *e, uint32_t fails);
+struct flight *flight_find(struct engine *e, uint64_t id);
+void flights_free(struct engine *e);
+
+/* timers.c */
+void timer_set(struct engine *e, struct peer *p, int64_t due);
+void timer_cancel(struct engine *e, struct peer *p);
+struct peer *timer_first(const struct engine *e);
+static inline void peer_wake(struct peer *p, int64_t at)
+{
+	if (at < p->due)
+		p->due = at;
+}
+void queue_add(struct engine *e, enum queue_kind q, struct peer *p);
+void queue_remove(struct engine *e, enum queue_kind q, struct peer *p);
+struct peer *queue_pop(struct engine *e, enum queue_kind q);
+
+/* clock.c */
+void clock_take(struct engine *e, struct engine_time now);
+int64_t clock_wall_s(const struct engine *e);
+void clock_judge_peer(struct engine *e, struct peer *p);
+void clock_judge_self(struct engine *e);
+void clock_warn(struct engine *e, struct peer *p);
+
+/* peers.c */
+struct peer *peer_find(const struct engine *e, const char *name, size_t len);
+struct peer *peer_ghost(struct engine *e, const char *name);
+void peer_dirty(struct engine *e, struct peer *p);
+void peers_dirty_all(struct engine *e);
+void peers_take_policy(struct engine *e);
+void peers_judge_all(struct engine *e);
+void peer_reconcile(struct engine *e, struct peer *p);
+void peers_sweep(struct engine *e);
+void peers_free(struct engine *e);
+void peer_degrade(struct engine *e, struct peer *p, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+void peer_remote_id(const struct policy_key *key, const char *name, char buf[ENGINE_ID_MAX]);
+
+/* claims.c */
+bool claim_take(struct engine *e, struct peer *p);
+void claim_release(struct engine *e, struct peer *p);
+bool claim_blocked(const struct engine *e, const struct peer *p);
+void claim_by_sa(struct engine *e, struct sa *sa, const struct engine_sa_row *row);
+void claim_drop_sa(struct engine *e, struct sa *sa);
+void claims_free(struct engine *e);
+
+/* revoke.c */
+bool revoke_needed(const struct engine *e, const struct peer *p);
+void revoke_begin(struct engine *e, struct peer *p);
+void revoke_step(struct engine *e, struct peer *p);
+void revoke_sockets_result(struct engine *e, struct peer *p, int error, const char *text);
+void revoke_terminate_result(struct engine *e, struct peer *p, int error, const char *text);
+void revoke_verified(struct engine *e, const struct peer *only);
+
+/* fwplan.c */
+bool fw_wanted(const struct engine *e, const struct peer *p);
+void fw_step(struct engine *e, struct peer *p);
+void fw_base_step(struct engine *e);
+void fw_peer_result(struct engine *e, struct peer *p, int error, const char *text);
+void fw_base_result(struct engine *e, int error, const char *text);
+void fw_seen(struct engine *e, enum engine_fw_seen seen);
+void fw_policy_changed(struct engine *e);
+int64_t fw_wakeup(const struct engine *e);
+
+/* classes.c */
+int classes_make(struct engine *e);
+void classes_free(struct engine *e, struct class_table *t);
+uint64_t rules_digest(const struct engine *e);
+
+/* conns.c */
+void conn_step(struct engine *e, struct peer *p);
+void conn_unload(struct engine *e, struct peer *p);
+void conn_result(struct engine *e, struct peer *p, int error, const char *text);
+void conns_snapshot(struct engine *e, const struct engine_event *ev);
+uint64_t conn_digest_wanted(const struct engine *e, const struct peer *p);
+const char *conn_name(struct engine *e, const struct peer *p); /* arena */
+
+/* tunnel.c */
+void tunnel_step(struct engine *e, struct peer *p);
+void tunnel_stop(struct engine *e, struct peer *p);
+void tunnel_reset(struct engine *e, struct peer *p);
+void tunnel_result(struct engine *e, struct peer *p, int error, const char *text);
+void tunnel_resolved(struct engine *e, struct peer *p, const struct engine_event *ev);
+void tunnel_choose(struct engine *e, struct peer *p);
+size_t tunnel_candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
+        uint16_t *ports, size_t max);
+#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX)
+
+/* charon.c */
+void charon_changed(struct engine *e, const struct engine_event *ev);
+void charon_step(struct engine *e);
+void charon_result(struct engine *e, enum op_kind kind, int error, const char *text);
+void charon_want_list(struct engine *e);
+int64_t charon_wakeup(const struct engine *e);
+void plane_step(struct engine *e);
+void plane_result(struct engine *e, int error, const char *text);
+
+/* sas.c */
+void sas_snapshot(struct engine *e, const struct engine_event *ev);
+void sas_event(struct engine *e, const struct engine_event *ev);
+void sas_forget(struct engine *e); /* all */
+void sa_free(struct engine *e, struct sa *sa);
+struct sa *sa_find(const struct engine *e, uint32_t id);
+bool sa_up(const struct sa *sa);
+
+/* judge.c */
+void sa_judge(struct engine *e, struct sa *sa);
+void sas_judge_peer(struct engine *e, struct peer *p);
+void sas_end_bad(struct engine *e);
+void sa_end_result(struct engine *e, uint32_t id);
+
+#endif

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The SAs that charon has under our names, from lists and events. Both arrive over connections of
+ * their own, so a list may be older than an event: what an event told after the list was asked for
+ * wins, and what it ended is remembered (`gone`) until that list is in.
+ */
+#include "engine/internal.h"
+
+#include <string.h>
+
+#define UNNAMED "(unnamed)"
+
+struct sa *sa_find(const struct engine *e, uint32_t id)
+{
+	return (struct sa *)map_find(&e->sas, id);
+}
+
+/* Up: authenticated with the right key and carrying its child. */
+bool sa_up(const struct sa *sa)
+{
+	if (sa->gone || sa->fault || !sa->ids_good || sa->state != ENGINE_IKE_ESTABLISHED)
+		return false;
+	for (size_t i = 0; i < sa->n_children; i++)
+		if (sa->children[i].state == ENGINE_CHILD_INSTALLED && sa->children[i].good)
+			return true;
+	return false;
+}
+
+static void unlink_peer(struct sa *sa)
+{
+	struct sa **s;
+
+	if (!sa->peer)
+		return;
+	for (s = &sa->peer->sas; *s && *s != sa; s = &(*s)->next)
+		;
+	if (*s)
+		*s = sa->next;
+	if (sa->peer->best == sa)
+		sa->peer->best = NULL;
+	sa->peer = NULL;
+	sa->next = NULL;
+}
+
+static void link_peer(struct sa *sa, struct peer *p)
+{
+	struct sa **s = &p->sas;
+
+	while (*s && (*s)->id < sa->id)
+		s = &(*s)->next;
+	sa->next = *s;
+	*s = sa;
+	sa->peer = p;
+}
+
+void sa_free(struct engine *e, struct sa *sa)
+{
+	struct peer *p = sa->peer;
+
+	unlink_peer(sa);
+	if (p)
+		peer_dirty(e, p);
+	if (sa->fault)
+		e->n_bad--;
+	claim_drop_sa(e, sa);
+	map_remove(&e->sas, &sa->node);
+	if (sa->all_prev)
+		sa->all_prev->all_next = sa->all_next;
+	else
+		e->sa_head = sa->all_next;
+	if (sa->all_next)
+		sa->all_next->all_prev = sa->all_prev;
+	else
+		e->sa_tail = sa->all_prev;
+	e->n_sas--;
+	op_drop(e, &sa->op);
+	mem_free(e, sa->children, sa->cap_children * sizeof(*sa->children));
+	mem_free(e, sa, sizeof(*sa));
+}
+
+void sas_forget(struct engine *e)
+{
+	while (e->sa_head)
+		sa_free(e, e->sa_head);
+}
+
+/* ---- one row ---- */
+
+static bool is_ours(const char *conn)
+{
+	return conn && (!strncmp(conn, ENGINE_CONN_PREFIX, strlen(ENGINE_CONN_PREFIX)) ||
+	                       !strcmp(conn, UNNAMED));
+}
+
+static struct sa *sa_new(struct engine *e, uint32_t id)
+{
+	struct sa *sa;
+
+	if (e->n_sas >= ENGINE_SAS_MAX)
+		return NULL;
+	sa = mem_alloc(e, sizeof(*sa));
+	if (!sa)
+		return NULL;
+	if (map_add(&e->sas, &sa->node, id)) {
+		mem_free(e, sa, sizeof(*sa));
+		e->oom = true;
+		return NULL;
+	}
+	sa->id = id;
+	sa->since_us = sa->childless_us = e->now.mono_us;
+	sa->established_us = -1;
+	sa->rekey_us = ENGINE_NEVER;
+	sa->all_prev = e->sa_tail;
+	if (e->sa_tail)
+		e->sa_tail->all_next = sa;
+	else
+		e->sa_head = sa;
+	e->sa_tail = sa;
+	e->n_sas++;
+	return sa;
+}
+
+static void take_name(struct engine *e, struct sa *sa, const char *conn)
+{
+	struct peer *p;
+
+	sa->unnamed = !strcmp(conn, UNNAMED);
+	if (sa->unnamed)
+		return;
+	conn += strlen(ENGINE_CONN_PREFIX);
+	p = peer_find(e, conn, strlen(conn));
+	if (p == sa->peer)
+		return;
+	unlink_peer(sa);
+	if (p)
+		link_peer(sa, p);
+}
+
+static void take_ids(struct engine *e, struct sa *sa, const struct engine_sa_row *row)
+{
+	const struct peer *p = sa->peer;
+	char want[ENGINE_ID_MAX];
+
+	if (row->state != ENGINE_IKE_ESTABLISHED || !row->remote_id || !*row->remote_id)
+		return;
+	sa->ids_known = true;
+	sa->ids_good = false;
+	sa->self_epoch = e->self_epoch;
+	if (!p || (!p->claimed && !p->want))
+		return;
+	peer_remote_id(p->claimed ? &p->key : &p->want->key, p->name, want);
+	sa->ids_good = !strcmp(row->remote_id, want) && row->local_id &&
+	               !strcmp(row->local_id, e->self_id);
+}
+
+static bool prefix_is(const struct policy_prefix *x, const struct policy_addr *a)
+{
+	return a->family && x->len == (a->family == 2 /* AF_INET */ ? 32 : 128) &&
+	       addr_equal(&x->addr, a);
+}
+
+/* The selectors are exactly these two addresses (or one, if there is only one). */
+static bool ts_exact(const struct policy_prefix *ts, size_t n, const struct policy_addr *a4,
+        const struct policy_addr *a6)
+{
+	bool has4 = !a4->family, has6 = !a6->family;
+
+	for (size_t i = 0; i < n; i++) {
+		bool is4 = prefix_is(&ts[i], a4), is6 = prefix_is(&ts[i], a6);
+
+		if (!is4 && !is6)
+			return false;
+		has4 |= is4;
+		has6 |= is6;
+	}
+	return has4 && has6;
+}
+
+static bool child_good(
+        const struct engine *e, const struct sa *sa, const struct engine_child_row *c)
+{
+	const struct peer *p = sa->peer;
+
+	if (!p || !e->self || c->odd_ts || c->n_local_ts > ENGINE_TS_MAX ||
+	        c->n_remote_ts > ENGINE_TS_MAX || (!p->claimed && !p->want))
+		return false;
+	return ts_exact(c->local_ts, c->n_local_ts, &e->self->addr4, &e->self->addr6) &&
+	       ts_exact(c->remote_ts, c->n_remote_ts, p->claimed ? &p->addr4 : &p->want->addr4,
+	               p->claimed ? &p->addr6 : &p->want->addr6);
+}
+
+static struct child *child_slot(struct engine *e, struct sa *sa, uint32_t id)
+{
+	for (size_t i = 0; i < sa->n_children; i++)
+		if (sa->children[i].id == id)
+			return &sa->children[i];
+	if (sa->n_children >= ENGINE_CHILDREN_MAX)
+		return NULL;
+	if (sa->n_children == sa->cap_children) {
+		size_t cap = sa->cap_children ? sa->cap_children * 2 : 1;
+		struct child *v = mem_alloc(e, cap * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		if (sa->children)
+			memcpy(v, sa->children, sa->n_children * sizeof(*v));
+		mem_free(e, sa->children, sa->cap_children * sizeof(*v));
+		sa->children = v;
+		sa->cap_children = cap;
+	}
+	return &sa->children[sa->n_children++];
+}
+
+static void child_take(struct engine *e, struct sa *sa, const struct engine_child_row *c)
+{
+	struct child *slot = child_slot(e, sa, c->id);
+
+	if (slot)
+		*slot = (struct child){.id = c->id,
+		        .state = c->state,
+		        .good = child_good(e, sa, c),
+		        .bytes_in = c->bytes_in,
+		        .bytes_out = c->bytes_out};
+}
+
+static void child_drop(struct sa *sa, uint32_t id)
+{
+	for (size_t i = 0; i < sa->n_children; i++) {
+		if (sa->children[i].id == id) {
+			sa->children[i] = sa->children[--sa->n_children];
+			return;
+		}
+	}
+}
+
+static bool has_child(const struct sa *sa)
+{
+	for (size_t i = 0; i < sa->n_children; i++)
+		if (sa->children[i].state == ENGINE_CHILD_INSTALLED)
+			return true;
+	return false;
+}
+
+static void take_row(struct engine *e, struct sa *sa, const struct engine_sa_row *row)
+{
+	take_name(e, sa, row->conn);
+	sa->state = row->state;
+	sa->initiator = row->initiator;
+	sa->remote_host = row->remote_host;
+	sa->remote_port = row->remote_port;
+	if (row->established_s >= 0 && row->established_s < INT32_MAX)
+		sa->established_us = e->now.mono_us - row->established_s * 1000000;
+	sa->rekey_us = ENGINE_NEVER;
+	if (row->rekey_s > INT32_MIN && row->rekey_s < INT32_MAX)
+		sa->rekey_us = e->now.mono_us + row->rekey_s * 1000000;
+	take_ids(e, sa, row);
+}
+
+static void settle(struct engine *e, struct sa *sa, const struct engine_sa_row *row)
+{
+	if (has_child(sa))
+		sa->childless_us = e->now.mono_us;
+	sa_judge(e, sa);
+	if ((sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY) && row)
+		claim_by_sa(e, sa, row);
+	if (sa->peer)
+		peer_dirty(e, sa->peer);
+}
+
+/* ---- lists ---- */
+
+static void list_row(struct engine *e, const struct engine_sa_row *row)
+{
+	struct sa *sa;
+
+	if (!is_ours(row->conn))
+		return;
+	sa = sa_find(e, row->id);
+	if (sa && (sa->gone || sa->touched > e->list_seq)) {
+		sa->listed = e->list_seq;
+		return;
+	}
+	if (!sa)
+		sa = sa_new(e, row->id);
+	if (!sa)
+		return;
+	sa->listed = e->list_seq;
+	take_row(e, sa, row);
+	sa->n_children = 0;
+	for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
+		child_take(e, sa, &row->children[i]);
+	settle(e, sa, row);
+}
+
+static void forget_unlisted(struct engine *e, bool complete)
+{
+	struct sa *sa = e->sa_head, *next;
+
+	for (; sa; sa = next) {
+		next = sa->all_next;
+		if (sa->gone)
+			sa_free(e, sa);
+		else if (complete && sa->listed != e->list_seq && sa->touched <= e->list_seq &&
+		         (!e->list_peer || sa->peer == e->list_peer))
+			sa_free(e, sa);
+	}
+}
+
+void sas_snapshot(struct engine *e, const struct engine_event *ev)
+{
+	bool complete = !ev->sas.truncated && ev->sas.n <= ENGINE_SAS_MAX;
+	bool flush = IMPAIRED(IMPAIR_FLUSH_ON_START) && !e->snapshot;
+
+	for (size_t i = 0; i < ev->sas.n && i < ENGINE_SAS_MAX; i++)
+		list_row(e, &ev->sas.rows[i]);
+	forget_unlisted(e, complete);
+	for (struct sa *sa = e->sa_head; flush && sa; sa = sa->all_next) {
+		sa->asked = true;
+		sa_judge(e, sa);
+	}
+	if (complete)
+		revoke_verified(e, e->list_peer);
+}
+
+/* ---- events ---- */
+
+static void sa_down(struct engine *e, uint32_t id)
+{
+	struct sa *sa = sa_find(e, id);
+
+	if (!sa)
+		return;
+	if (!e->list_op.id) {
+		sa_free(e, sa);
+		return;
+	}
+	sa->gone = true;
+	sa->touched = e->seq;
+	sa->n_children = 0;
+	claim_drop_sa(e, sa);
+	if (sa->peer)
+		peer_dirty(e, sa->peer);
+}
+
+static struct sa *event_sa(struct engine *e, const struct engine_sa_row *row)
+{
+	struct sa *sa = sa_find(e, row->id);
+
+	if (!sa)
+		sa = sa_new(e, row->id);
+	if (!sa)
+		return NULL;
+	sa->touched = e->seq;
+	sa->gone = false;
+	take_row(e, sa, row);
+	return sa;
+}
+
+static void rekeyed(struct engine *e, struct sa *sa, uint32_t old_id)
+{
+	struct sa *old = sa_find(e, old_id);
+
+	if (!old || old == sa)
+		return;
+	if (!sa->n_children && sa->cap_children == 0) {
+		sa->children = old->children;
+		sa->n_children = old->n_children;
+		sa->cap_children = old->cap_children;
+		old->children = NULL;
+		old->n_children = old->cap_children = 0;
+	}
+	sa_down(e, old_id);
+}
+
+void sas_event(struct engine *e, const struct engine_event *ev)
+{
+	const struct engine_sa_row *row = ev->sa.row;
+	struct sa *sa;
+
+	if (!row || !is_ours(row->conn) || e->charon == ENGINE_CHARON_DOWN || !e->policy)
+		return;
+	if (ev->sa.change == ENGINE_SA_DOWN) {
+		sa_down(e, row->id);
+		return;
+	}
+	if (IMPAIRED(IMPAIR_LEAK))
+		mem_alloc(e, 256);
+	sa = event_sa(e, row);
+	if (!sa)
+		return;
+	switch (ev->sa.change) {
+	case ENGINE_SA_UP:
+	case ENGINE_SA_CHILD_UP:
+		for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
+			child_take(e, sa, &row->children[i]);
+		break;
+	case ENGINE_SA_REKEYED:
+		rekeyed(e, sa, ev->sa.old_id);
+		for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
+			child_take(e, sa, &row->children[i]);
+		break;
+	case ENGINE_SA_CHILD_DOWN:
+		for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
+			child_drop(sa, row->children[i].id);
+		break;
+	case ENGINE_SA_CHILD_REKEYED:
+		child_drop(sa, ev->sa.old_id);
+		for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
+			child_take(e, sa, &row->children[i]);
+		break;
+	case ENGINE_SA_UPDATED:
+	case ENGINE_SA_DOWN:
+		break;
+	}
+	settle(e, sa, row);
+}

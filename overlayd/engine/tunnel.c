@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One peer's tunnel: who initiates, which endpoint, when again; and which of two SAs stays. By the
+ * rule the end whose peer has endpoints initiates; if both, the lower fingerprint. The other end
+ * tries as well once the first has had its time.
+ */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_own(const struct engine *e, const struct policy_addr *a, uint16_t port)
+{
+	for (size_t i = 0; port == e->policy->port && i < e->n_underlay; i++)
+		if (addr_equal(&e->underlay[i], a))
+			return true;
+	return false;
+}
+
+static size_t add(const struct engine *e, size_t n, struct policy_addr *addrs, uint16_t *ports,
+        size_t max, const struct policy_addr *a, uint16_t port)
+{
+	if (n >= max || is_own(e, a, port))
+		return n;
+	addrs[n] = *a;
+	ports[n] = port;
+	return n + 1;
+}
+
+/* Its endpoints in the written order, names as they were resolved. */
+size_t tunnel_candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
+        uint16_t *ports, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; p->want && i < p->want->n_endpoints && i < POLICY_ENDPOINTS_MAX; i++) {
+		const struct policy_endpoint *ep = &p->want->endpoints[i];
+
+		if (ep->addr.family)
+			n = add(e, n, addrs, ports, max, &ep->addr, ep->port);
+		for (size_t j = 0; !ep->addr.family && p->names && j < p->names->n[i]; j++)
+			n = add(e, n, addrs, ports, max, &p->names->addr[i][j], ep->port);
+	}
+	return n;
+}
+
+/* The endpoint that the connection should name; an established SA's stays while it is listed. */
+void tunnel_choose(struct engine *e, struct peer *p)
+{
+	struct policy_addr addrs[CANDIDATES_MAX];
+	uint16_t ports[CANDIDATES_MAX];
+	size_t n = tunnel_candidates(e, p, addrs, ports, CANDIDATES_MAX);
+
+	if (p->trying || p->best) {
+		for (size_t i = 0; i < n; i++)
+			if (ports[i] == p->ep_port && addr_equal(&addrs[i], &p->ep_addr))
+				return;
+	}
+	p->ep_addr = n ? addrs[p->ep % n] : (struct policy_addr){0};
+	p->ep_port = n ? ports[p->ep % n] : 0;
+}
+
+void tunnel_stop(struct engine *e, struct peer *p)
+{
+	if (p->trying) {
+		p->trying = false;
+		e->n_trying--;
+	}
+	queue_remove(e, Q_INITIATE, p);
+	op_land(e, &p->init_op);
+	op_drop(e, &p->resolve_op);
+}
+
+/* Something changed that may help: try at once and count the delays anew. */
+void tunnel_reset(struct engine *e, struct peer *p)
+{
+	if (!p->trying)
+		op_drop(e, &p->init_op);
+	p->resolved_us = 0;
+	if (!p->best)
+		peer_dirty(e, p);
+}
+
+static void tunnel_failed(struct engine *e, struct peer *p, const char *why)
+{
+	char addr[64] = "any address";
+
+	tunnel_stop(e, p);
+	op_fail(e, &p->init_op);
+	if (p->attempts < UINT32_MAX)
+		p->attempts++;
+	p->ep++;
+	if (p->ep_addr.family)
+		policy_addr_print(&p->ep_addr, addr, sizeof(addr));
+	peer_degrade(e, p, "no tunnel to %s port %u: %s", addr, p->ep_port, why);
+	charon_want_list(e);
+}
+
+void tunnel_result(struct engine *e, struct peer *p, int error, const char *text)
+{
+	if (error)
+		tunnel_failed(e, p, text);
+	else
+		op_land(e, &p->init_op);
+}
+
+/* ---- names ---- */
+
+/* When to ask for its names again: soon, while one has no address. */
+static int64_t resolve_at(const struct peer *p)
+{
+	int64_t gap = RESOLVE_AGAIN_US;
+
+	if (p->resolve_next || !p->resolved_us)
+		return 0;
+	for (size_t i = 0; i < p->want->n_endpoints && i < POLICY_ENDPOINTS_MAX; i++)
+		if (!p->want->endpoints[i].addr.family && (!p->names || !p->names->n[i]))
+			gap = RESOLVE_SOON_US;
+	return p->resolved_us + gap;
+}
+
+static void resolve_step(struct engine *e, struct peer *p)
+{
+	struct engine_effect *fx;
+	size_t i = p->resolve_next;
+
+	if (p->resolve_op.id)
+		return;
+	if (e->now.mono_us < resolve_at(p)) {
+		if (!p->ep_addr.family)
+			peer_wake(p, resolve_at(p));
+		return;
+	}
+	while (i < p->want->n_endpoints && p->want->endpoints[i].addr.family)
+		i++;
+	if (i >= p->want->n_endpoints || i >= POLICY_ENDPOINTS_MAX) {
+		p->resolve_next = 0;
+		p->resolved_us = e->now.mono_us ? e->now.mono_us : 1;
+		if (resolve_at(p) < p->resolved_us + RESOLVE_AGAIN_US)
+			peer_wake(p, resolve_at(p));
+		return;
+	}
+	p->resolve_next = (uint8_t)i;
+	if (!op_ready(e, &p->resolve_op)) {
+		peer_wake(p, p->resolve_op.at);
+		return;
+	}
+	fx = op_start(e, &p->resolve_op, OP_RESOLVE, ENGINE_FX_RESOLVE, p, 0);
+	if (fx)
+		fx->resolve.host = arena_str(e, p->want->endpoints[i].host);
+}
+
+/* Sorted, so that a name server that rotates its answers changes nothing. */
+static void insert_sorted(struct policy_addr *v, size_t n, const struct policy_addr *a)
+{
+	for (; n && (v[n - 1].family > a->family ||
+	                    (v[n - 1].family == a->family &&
+	                            memcmp(v[n - 1].bytes, a->bytes, sizeof(a->bytes)) > 0));
+	        n--)
+		v[n] = v[n - 1];
+	v[n] = *a;
+}
+
+void tunnel_resolved(struct engine *e, struct peer *p, const struct engine_event *ev)
+{
+	size_t i = p->resolve_next, n = 0;
+
+	if (!p->want || i >= p->want->n_endpoints || i >= POLICY_ENDPOINTS_MAX) {
+		op_drop(e, &p->resolve_op);
+		return;
+	}
+	if (ev->type == ENGINE_EV_RESOLVED && !ev->resolved.error) {
+		if (!p->names)
+			p->names = mem_alloc(e, sizeof(*p->names));
+		for (; p->names && n < ev->resolved.n && n < ENGINE_RESOLVED_MAX; n++)
+			insert_sorted(p->names->addr[i], n, &ev->resolved.addrs[n]);
+		if (p->names)
+			p->names->n[i] = (uint8_t)n;
+		op_ok(e, &p->resolve_op);
+	} else {
+		op_fail(e, &p->resolve_op);
+		peer_degrade(e, p, "the endpoint's name %s could not be resolved",
+		        p->want->endpoints[i].host);
+	}
+	p->resolve_next = (uint8_t)(i + 1); /* the next name; this one again in the next round */
+}
+
+/* ---- two SAs ---- */
+
+static void duplicate(struct engine *e, struct peer *p, struct sa *sa)
+{
+	if (sa->fault)
+		return;
+	sa->fault = SA_DUPLICATE;
+	e->n_bad++;
+	e->bad_due = 0;
+	notice(e, ENGINE_INFO, ENGINE_N_DUPLICATE, p->name,
+	        "%s has two IKE_SAs; number %u is ended, number %u stays.", p->name, sa->id,
+	        p->best->id);
+}
+
+/*
+ * Both ends end the one that the higher fingerprint initiated. Of two that the same end initiated
+ * the initiator ends the older; the other end does so only if that takes too long.
+ */
+static void duplicates_step(struct engine *e, struct peer *p)
+{
+	bool any = false;
+
+	for (struct sa *sa = p->sas; sa; sa = sa->next)
+		any |= sa != p->best && sa->state == ENGINE_IKE_ESTABLISHED && !sa->fault &&
+		       !sa->gone;
+	if (!any) {
+		p->dup_since_us = 0;
+		return;
+	}
+	if (!p->dup_since_us)
+		p->dup_since_us = e->now.mono_us ? e->now.mono_us : 1;
+	for (struct sa *sa = p->sas; sa; sa = sa->next) {
+		int64_t at = p->dup_since_us + CHILD_GRACE_US;
+
+		if (sa == p->best || sa->state != ENGINE_IKE_ESTABLISHED || sa->fault || sa->gone)
+			continue;
+		if (sa->initiator == p->best->initiator && !sa->initiator)
+			at = p->dup_since_us + SAME_SIDE_DUP_US;
+		if (e->now.mono_us >= at)
+			duplicate(e, p, sa);
+		else
+			peer_wake(p, at);
+	}
+}
+
+static void pick_best(struct engine *e, struct peer *p)
+{
+	bool lower = policy_key_compare(&e->own_key, &p->key) < 0;
+
+	p->best = NULL;
+	for (struct sa *sa = p->sas; sa; sa = sa->next) {
+		if (!sa_up(sa))
+			continue;
+		if (!p->best || (sa->initiator == lower) >= (p->best->initiator == lower))
+			p->best = sa; /* ids rise along the list: the newer of equals */
+	}
+}
+
+/* ---- the step ---- */
+
+static bool first_is_us(const struct engine *e, const struct peer *p)
+{
+	if (!p->want->n_endpoints)
+		return false;
+	return !e->self->n_endpoints || policy_key_compare(&e->own_key, &p->key) < 0;
+}
+
+static void initiate(struct engine *e, struct peer *p)
+{
+	struct engine_effect *fx;
+
+	if (e->n_trying >= e->cfg.initiate_window) {
+		queue_add(e, Q_INITIATE, p);
+		return;
+	}
+	fx = op_start(e, &p->init_op, OP_INITIATE, ENGINE_FX_INITIATE, p, 0);
+	if (!fx)
+		return;
+	fx->conn = conn_name(e, p);
+	p->trying = true;
+	e->n_trying++;
+	p->try_until_us = e->now.mono_us + e->cfg.initiate_timeout_us;
+	peer_wake(p, p->try_until_us);
+}
+
+static void connect_step(struct engine *e, struct peer *p)
+{
+	if (p->trying && e->now.mono_us >= p->try_until_us)
+		tunnel_failed(e, p, "no answer in time");
+	if (p->trying) {
+		peer_wake(p, p->try_until_us);
+		return;
+	}
+	resolve_step(e, p);
+	tunnel_choose(e, p);
+	if (!p->ep_addr.family) {
+		if (!p->want->n_endpoints && !e->self->n_endpoints)
+			peer_degrade(
+			        e, p, "neither it nor this node has an endpoint in the policy");
+		return;
+	}
+	if (!p->rule_us && e->now.mono_us < p->grace_until_us) {
+		peer_wake(p, p->grace_until_us);
+		return;
+	}
+	if (!op_ready(e, &p->init_op)) {
+		peer_wake(p, p->init_op.at);
+		return;
+	}
+	if (p->conn != CONN_LOADED || p->conn_op.id || p->conn_digest != conn_digest_wanted(e, p)) {
+		conn_step(e, p); /* the next endpoint; comes back when it is loaded */
+		return;
+	}
+	initiate(e, p);
+}
+
+void tunnel_step(struct engine *e, struct peer *p)
+{
+	bool was = p->was_up;
+
+	p->rule_us = first_is_us(e, p);
+	sas_judge_peer(e, p);
+	pick_best(e, p);
+	p->was_up = p->best != NULL;
+	if (p->best) {
+		tunnel_stop(e, p);
+		op_drop(e, &p->init_op);
+		p->attempts = 0;
+		duplicates_step(e, p);
+		return;
+	}
+	p->dup_since_us = 0;
+	if (was)
+		p->grace_until_us = e->now.mono_us + e->cfg.second_grace_us;
+	if (e->charon != ENGINE_CHARON_READY) {
+		tunnel_stop(e, p);
+		return;
+	}
+	if (p->conn != CONN_LOADED || p->fw != FW_YES)
+		return;
+	connect_step(e, p);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Looking in from outside: status, and names for people. */
+#include "engine/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *waiting_for(const struct engine *e, const struct peer *p)
+{
+	if (p->reason)
+		return p->reason;
+	switch (p->state) {
+	case ENGINE_PEER_INACTIVE:
+		if (!e->self_active)
+			return "this node is not an active member";
+		return p->active ? "nothing is allowed between it and this node"
+		                 : "outside its time (until or hours)";
+	case ENGINE_PEER_WAITING:
+		if (e->charon == ENGINE_CHARON_DOWN)
+			return "waiting for charon";
+		if (e->charon == ENGINE_CHARON_SYNCING)
+			return "reading charon's SAs and connections";
+		if (!p->claimed)
+			return "its address is held by a peer that is being revoked";
+		if (p->fw != FW_YES)
+			return claim_blocked(e, p)
+			               ? "another key's SA for its address is being ended"
+			               : "waiting for the firewall";
+		return "its connection waits to be loaded";
+	case ENGINE_PEER_LISTENING:
+		return p->want && p->want->n_endpoints ? "it should connect to us; we try later"
+		                                       : "it has to connect to us";
+	case ENGINE_PEER_REVOKING:
+		return p->fw != FW_NO ? "being cut in the firewall" : "its SAs are being ended";
+	case ENGINE_PEER_CONNECTING:
+	case ENGINE_PEER_UP:
+		return "";
+	}
+	return "";
+}
+
+static void fill_sa(struct engine_peer_view *v, const struct sa *sa)
+{
+	v->sa_id = sa->id;
+	v->sa_initiator = sa->initiator;
+	v->remote_host = sa->remote_host;
+	v->remote_port = sa->remote_port;
+	v->established_mono_us = sa->established_us;
+	v->rekey_mono_us = sa->rekey_us;
+	for (size_t i = 0; i < sa->n_children; i++) {
+		v->bytes_in += sa->children[i].bytes_in;
+		v->bytes_out += sa->children[i].bytes_out;
+	}
+}
+
+static void fill(const struct engine *e, const struct peer *p, struct engine_peer_view *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->name = p->name;
+	v->key = p->claimed || !p->want ? p->key : p->want->key;
+	v->addr4 = p->claimed || !p->want ? p->addr4 : p->want->addr4;
+	v->addr6 = p->claimed || !p->want ? p->addr6 : p->want->addr6;
+	v->state = p->state;
+	v->degraded = p->degraded;
+	v->admitted = p->fw == FW_YES;
+	v->reason = waiting_for(e, p);
+	v->since = p->since;
+	v->initiator_is_us = p->rule_us;
+	v->endpoint = p->ep_addr;
+	v->endpoint_port = p->ep_port;
+	v->established_mono_us = -1;
+	v->rekey_mono_us = ENGINE_NEVER;
+	v->expires_wall_s = p->timed && p->active ? p->change_wall_s : ENGINE_NEVER;
+	v->attempts = p->attempts;
+	if (p->best)
+		fill_sa(v, p->best);
+}
+
+int engine_peer_at(const struct engine *e, size_t index, struct engine_peer_view *out)
+{
+	if (index >= e->n_peers)
+		return -ENOENT;
+	fill(e, e->peers[index], out);
+	return 0;
+}
+
+int engine_peer_find(const struct engine *e, const char *name, struct engine_peer_view *out)
+{
+	const struct peer *p = peer_find(e, name, strlen(name));
+
+	if (!p)
+		return -ENOENT;
+	fill(e, p, out);
+	return 0;
+}
+
+static bool is_settled(const struct engine *e, const struct engine_view *v)
+{
+	if (!e->policy || !e->have_key || v->n_in_flight || e->base_dirty || e->plane_dirty ||
+	        e->n_bad || e->charon != ENGINE_CHARON_READY || e->want_list || e->want_conns)
+		return false;
+	for (size_t i = 0; i < e->n_peers; i++) {
+		const struct peer *p = e->peers[i];
+
+		if (p->revoking || (p->desired && (!p->best || p->fw != FW_YES)))
+			return false;
+	}
+	return true;
+}
+
+void engine_look(const struct engine *e, struct engine_view *v)
+{
+	memset(v, 0, sizeof(*v));
+	v->policy = e->policy;
+	v->self = e->self;
+	v->self_active = e->self_active;
+	v->charon = e->charon;
+	v->firewall = e->fw;
+	v->plane = e->plane_done && e->plane_up ? ENGINE_PLANE_READY
+	           : e->plane_up                ? ENGINE_PLANE_PENDING
+	                                        : ENGINE_PLANE_DOWN;
+	v->charon_text = e->charon_text;
+	v->firewall_text = e->fw_text;
+	v->plane_text = e->plane_text;
+	v->wall_s = e->started ? clock_wall_s(e) : e->cfg.wall_floor_s;
+	v->n_peers = e->n_peers;
+	for (size_t i = 0; i < e->n_peers; i++) {
+		const struct peer *p = e->peers[i];
+
+		v->n_desired += p->desired;
+		v->n_up += p->best != NULL;
+		v->n_admitted += p->fw == FW_YES;
+		v->n_degraded += p->degraded;
+		v->n_revoking += p->revoking;
+	}
+	v->n_in_flight = e->flights.n;
+	v->n_sas = e->n_sas;
+	v->settled = is_settled(e, v);
+}
+
+size_t engine_memory(const struct engine *e)
+{
+	return e->memory + map_memory(&e->sas) + map_memory(&e->flights) + map_memory(&e->claims);
+}
+
+const char *engine_peer_state_name(enum engine_peer_state state)
+{
+	switch (state) {
+	case ENGINE_PEER_INACTIVE:
+		return "inactive";
+	case ENGINE_PEER_WAITING:
+		return "waiting";
+	case ENGINE_PEER_LISTENING:
+		return "listening";
+	case ENGINE_PEER_CONNECTING:
+		return "connecting";
+	case ENGINE_PEER_UP:
+		return "up";
+	case ENGINE_PEER_REVOKING:
+		return "revoking";
+	}
+	return "?";
+}
+
+const char *engine_notice_name(enum engine_notice_code code)
+{
+	switch (code) {
+	case ENGINE_N_POLICY:
+		return "policy";
+	case ENGINE_N_NOT_MEMBER:
+		return "not-member";
+	case ENGINE_N_MEMBER:
+		return "member";
+	case ENGINE_N_ADMITTED:
+		return "admitted";
+	case ENGINE_N_REVOKING:
+		return "revoking";
+	case ENGINE_N_REVOKED:
+		return "revoked";
+	case ENGINE_N_UP:
+		return "up";
+	case ENGINE_N_DOWN:
+		return "down";
+	case ENGINE_N_DEGRADED:
+		return "degraded";
+	case ENGINE_N_RECOVERED:
+		return "recovered";
+	case ENGINE_N_TIME_SOON:
+		return "time-soon";
+	case ENGINE_N_TIME_OVER:
+		return "time-over";
+	case ENGINE_N_TIME_OPEN:
+		return "time-open";
+	case ENGINE_N_DUPLICATE:
+		return "duplicate";
+	case ENGINE_N_UNKNOWN_SA:
+		return "unknown-sa";
+	case ENGINE_N_UNKNOWN_CONN:
+		return "unknown-conn";
+	case ENGINE_N_FW_REPAIRED:
+		return "firewall-repaired";
+	case ENGINE_N_FW_FAILED:
+		return "firewall-failed";
+	case ENGINE_N_CHARON_UP:
+		return "charon-up";
+	case ENGINE_N_CHARON_DOWN:
+		return "charon-down";
+	case ENGINE_N_PLANE_FAILED:
+		return "plane-failed";
+	case ENGINE_N_TRACE:
+		return "trace";
+	}
+	return "?";
+}
