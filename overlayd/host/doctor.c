@@ -120,6 +120,48 @@ static void check_firewall(json_t *checks, const struct engine_view *view)
 		        view->firewall_text[0] ? ": " : "", view->firewall_text);
 }
 
+/* Somebody (charon, we hope) has the cluster's UDP port open. Source: proc(5). */
+static bool port_is_open(const char *file, uint16_t port)
+{
+	char line[256];
+	bool open = false;
+	FILE *in = fopen(file, "re");
+
+	while (in && !open && fgets(line, sizeof(line), in)) {
+		const char *colon = strchr(line, ':');
+		unsigned int local;
+
+		/* "  sl  local_address": number, colon, address, colon, port in hex */
+		colon = colon ? strchr(colon + 1, ':') : NULL;
+		open = colon && sscanf(colon + 1, "%4x", &local) == 1 && local == port;
+	}
+	if (in)
+		fclose(in);
+	return open;
+}
+
+static void check_port(json_t *checks, const struct engine_view *view)
+{
+	uint16_t port = view->policy ? view->policy->port : 4500;
+
+	if (port_is_open("/proc/net/udp", port) || port_is_open("/proc/net/udp6", port))
+		check_add(checks, "UDP port", "ok", "", "UDP %u is open here", port);
+	else
+		check_add(checks, "UDP port", "bad",
+		        "set charon.port_nat_t to the policy's port and restart charon",
+		        "nothing listens on UDP %u, the cluster's port", port);
+}
+
+static void check_peers(json_t *checks, const struct world *world, const struct engine_view *view)
+{
+	for (size_t i = 0; i < view->n_peers; i++) {
+		struct engine_peer_view peer;
+
+		if (engine_peer_at(world->engine, i, &peer) == 0 && peer.degraded)
+			check_add(checks, "peer", "warn", "", "%s: %s", peer.name, peer.reason);
+	}
+}
+
 static void check_clock(json_t *checks, struct world *world)
 {
 	int64_t behind = state_clock_now(&world->clock) - (int64_t)time(NULL);
@@ -181,6 +223,8 @@ int doctor_run(struct world *world, struct control_call *call, json_t **out)
 	check_charon(doctor->checks, world);
 	check_policy(doctor->checks, world, &view);
 	check_firewall(doctor->checks, &view);
+	check_port(doctor->checks, &view);
+	check_peers(doctor->checks, world, &view);
 	check_clock(doctor->checks, world);
 	if (charon_list_foreign(world->charon, on_foreign, doctor) == 0)
 		return CONTROL_LATER;
