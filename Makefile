@@ -78,10 +78,19 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(unit_lib_$$(call unit_word,$$@))
 
 units: $(UNITS)
 
+# Manual pages, for packages and `man -l build/man/overlayctl.8`.
+MANS     = $(patsubst man/%.scd,$(B)/man/%,$(wildcard man/*.scd))
+man: $(MANS)
+
+$(B)/man/%: man/%.scd
+	@mkdir -p $(@D)
+	@echo "  MAN     $@"
+	@scdoc < $< > $@.new && mv $@.new $@
+
 clean:
 	rm -rf $(B)
 
-.PHONY: all units clean
+.PHONY: all units man clean
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 include tests/tests.mk

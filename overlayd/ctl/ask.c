@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/ctl.h"
+
+#define CONNECT_MS 5000
+#define ANSWER_MS 60000 /* a reload answers when its plan is done */
+
+int ctl_connect(struct ctl *ctl, struct overlay **out)
+{
+	struct overlay *overlay;
+	int rc = overlay_connect(&overlay, ctl->socket, CONNECT_MS);
+
+	if (rc < 0) {
+		ctl_error(ctl, "%s", overlay_error(overlay));
+		overlay_close(overlay);
+		return ctl_exit_of(rc);
+	}
+	*out = overlay;
+	return CTL_OK;
+}
+
+/* The daemon's refusal, with the report that came with it. */
+static int tell_refusal(struct overlay *overlay, const char *method, int rc)
+{
+	const char *text = overlay_error_detail(overlay);
+	json_t *detail = text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
+
+	ctl_print_text(stderr, ctl_string(detail, "report", ""));
+	fprintf(stderr, "overlayctl %s: ", method);
+	ctl_print_text(stderr, overlay_error(overlay));
+	fputc('\n', stderr);
+	json_decref(detail);
+	/* What the daemon says no to is not the same as no daemon. */
+	if (rc == -ENOENT || rc == -EBADMSG)
+		return CTL_FAILED;
+	return ctl_exit_of(rc);
+}
+
+int ctl_request(
+        struct ctl *ctl, struct overlay *overlay, const char *method, json_t *params, json_t **out)
+{
+	char *text = NULL, *asked = params ? json_dumps(params, JSON_COMPACT) : NULL;
+	json_t *value;
+	int rc;
+
+	json_decref(params);
+	rc = overlay_request(overlay, method, asked, &text, ANSWER_MS);
+	free(asked);
+	if (rc < 0)
+		return tell_refusal(overlay, method, rc);
+	value = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	free(text);
+	if (!json_is_object(value)) {
+		json_decref(value);
+		ctl_error(ctl, "overlayd's answer to %s is not what this program knows", method);
+		return CTL_UNREACHABLE;
+	}
+	*out = value;
+	return CTL_OK;
+}
+
+int ctl_ask(struct ctl *ctl, const char *method, json_t *params, json_t **out)
+{
+	struct overlay *overlay;
+	int rc = ctl_connect(ctl, &overlay);
+
+	if (rc) {
+		json_decref(params);
+		return rc;
+	}
+	rc = ctl_request(ctl, overlay, method, params, out);
+	overlay_close(overlay);
+	return rc;
+}
+
+const char *ctl_string(const json_t *object, const char *key, const char *missing)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : missing;
+}
+
+int64_t ctl_integer(const json_t *object, const char *key, int64_t missing)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_integer(value) ? json_integer_value(value) : missing;
+}
