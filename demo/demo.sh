@@ -63,23 +63,7 @@ node node18 aws 18
 capture_start
 NODES="head1 node17 node18"
 
-mkdir -p "$BED_DIR/policy/peers.d"
-cat >"$BED_DIR/policy/policy.yaml" <<'END'
-cluster: demo
-serial: 1
-overlay: 10.77.0.0/16
-sites:
-  hq: {}
-  aws: {}
-services:
-  mom: { ports: [tcp/15002-15003] }
-allow:
-  - { from: exec, to: head, service: pbs }
-  - { from: head, to: exec, service: pbs }
-  - { from: exec, to: exec, service: mom }
-roles: [exec, head]
-END
-sed -i '/^roles:/d' "$BED_DIR/policy/policy.yaml"
+demo_policy
 peer head1 "head" 10.77.0.1
 peer node17 "exec" 10.77.0.17
 

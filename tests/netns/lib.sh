@@ -435,9 +435,16 @@ ctl() {
 # The cluster's policy is kept in $BED_DIR/policy, as an admin keeps it in git, and copied to the
 # nodes: policy_push, whole, each file by a rename, policy.yaml last.
 
-# node_key NODE: its public key as OpenSSH writes it; made if there is none yet.
+# node_key NODE: its public key as OpenSSH writes it; made here if overlayd has not yet.
 node_key() {
-	ctl "$1" id 2>/dev/null | grep -o 'ssh-ed25519 [A-Za-z0-9+/=]*' | head -1
+	local key=$BED_DIR/$1/state/node.key
+	if [ ! -e "$key" ]; then
+		(umask 077 && openssl genpkey -algorithm ed25519 -out "$key" 2>/dev/null)
+	fi
+	printf 'ssh-ed25519 %s' "$({
+		printf '\0\0\0\13ssh-ed25519\0\0\0\40'
+		openssl pkey -in "$key" -pubout -outform DER | tail -c 32
+	} | base64 -w0)"
 }
 
 # peer NODE ROLES ADDRESS [LINES]: its file in peers.d (more YAML: "until: 2026-12-31, hours: …").
@@ -452,6 +459,25 @@ peer() {
 }
 unpeer() { rm -f "$BED_DIR/policy/peers.d/$1.yaml"; }
 inner() { cat "$BED_DIR/$1/inner"; }
+
+# demo_policy: one head, some exec nodes; what most tests begin with.
+demo_policy() {
+	mkdir -p "$BED_DIR/policy/peers.d"
+	cat >"$BED_DIR/policy/policy.yaml" <<-'END'
+		cluster: demo
+		serial: 1
+		overlay: 10.77.0.0/16
+		sites:
+		  hq: {}
+		  aws: {}
+		services:
+		  mom: { ports: [tcp/15002-15003] }
+		allow:
+		  - { from: exec, to: head, service: pbs }
+		  - { from: head, to: exec, service: pbs }
+		  - { from: exec, to: exec, service: mom }
+	END
+}
 
 # policy_push NODE…: give the nodes the policy as it is now; they notice by themselves.
 policy_push() {

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The firewall against the real kernel: what passes, what stops, and when. firewall_bed.h draws the
+ * bed. */
+#include "firewall_bed.h"
+
+static struct fw *fw;
+static struct fw_error err;
+static const struct fw_ports pbs[] = {
+        {IPPROTO_TCP, 15001, 15004}, {IPPROTO_TCP, 17001, 17001}, {IPPROTO_ICMP, 0, 0}};
+static const struct fw_ports ssh[] = {{IPPROTO_TCP, 22, 22}};
+
+/* We let `exec` peers open pbs; we may open tcp/9000 to `head` peers. node17 is both, node18
+ * nothing. */
+static struct fw_ruleset *base_ruleset(void)
+{
+	static const struct fw_ports nine[] = {{IPPROTO_TCP, 9000, 9000}};
+	struct fw_addr a;
+	struct fw_ruleset *rs;
+
+	OK(fw_ruleset_new(&rs));
+	OK(fw_ruleset_set_device(rs, "ipsec0"));
+	a = addr("10.77.0.0/16");
+	OK(fw_ruleset_add_prefix(rs, &a));
+	a = addr("fd77::/64");
+	OK(fw_ruleset_add_prefix(rs, &a));
+	a = addr("10.77.0.1");
+	OK(fw_ruleset_add_self(rs, &a, 0));
+	a = addr("fd77::1");
+	OK(fw_ruleset_add_self(rs, &a, 0));
+	a = addr("192.0.2.2");
+	OK(fw_ruleset_add_endpoint(rs, &a));
+	for (size_t i = 0; i < 3; i++)
+		OK(fw_ruleset_add_protected(rs, &pbs[i]));
+	OK(fw_ruleset_add_protected(rs, &ssh[0]));
+	a = addr("192.0.2.3");
+	OK(fw_ruleset_add_manage(rs, &a, ssh, 1, "manage policy.yaml:9"));
+	OK(fw_ruleset_add_allow(rs, FW_IN, "exec", pbs, 3, "allow policy.yaml:14 pbs"));
+	OK(fw_ruleset_add_allow(rs, FW_OUT, "head", nine, 1, "allow policy.yaml:15 nine"));
+	return rs;
+}
+
+static struct fw_peer node17(uint64_t until_ms)
+{
+	return (struct fw_peer){.name = "node17",
+	        .v4 = addr("10.77.0.2"),
+	        .v6 = addr("fd77::2"),
+	        .in = "exec",
+	        .out = "head",
+	        .until_ms = until_ms};
+}
+
+static int fresh(void **state)
+{
+	struct fw_ruleset *rs = base_ruleset();
+	struct fw_peer p = node17(0);
+
+	(void)state;
+	OK(fw_open(&fw, &err));
+	OK(fw_ruleset_set_peer(rs, &p));
+	OK(fw_commit(fw, rs, NULL, &err));
+	fw_ruleset_free(rs);
+	return 0;
+}
+
+static int gone(void **state)
+{
+	(void)state;
+	if (fw) {
+		OK(fw_remove(fw, &err));
+		fw_close(fw);
+		fw = NULL;
+	}
+	return 0;
+}
+
+static void passes(int ns, const char *from, const char *to, uint16_t port)
+{
+	int l = socket_at(ns == we ? they : we, SOCK_STREAM, to, port),
+	    c = dial(ns, from, to, port);
+
+	if (!connected(c, WAIT_MS))
+		fail_msg("%s does not reach %s:%u", from, to, port);
+	close(accepted(l));
+	close(c);
+	close(l);
+}
+
+static void drops(int ns, const char *from, const char *to, uint16_t port, const char *reason)
+{
+	int l = socket_at(ns == we ? they : we, SOCK_STREAM, to, port);
+	uint64_t before = count_of(fw, FW_COUNT_DROP, reason);
+	int c = dial(ns, from, to, port);
+
+	await_drop(fw, reason, before);
+	if (connected(c, 0))
+		fail_msg("%s reaches %s:%u", from, to, port);
+	assert_false(await(l, POLLIN, 0));
+	close(c);
+	close(l);
+}
+
+static void test_exact_ports(void **state)
+{
+	(void)state;
+	passes(they, "10.77.0.2", "10.77.0.1", 15001);
+	passes(they, "10.77.0.2", "10.77.0.1", 15004);
+	passes(they, "10.77.0.2", "10.77.0.1", 17001);
+	passes(they, "fd77::2", "fd77::1", 17001);
+	drops(they, "10.77.0.2", "10.77.0.1", 15000, "denied-in");
+	drops(they, "10.77.0.2", "10.77.0.1", 15005, "denied-in");
+	drops(they, "10.77.0.2", "10.77.0.1", 22, "denied-in");
+	drops(they, "fd77::2", "fd77::1", 22, "denied-in");
+	drops(they, "10.77.0.3", "10.77.0.1", 17001, "denied-in");
+	drops(they, "fd77::3", "fd77::1", 17001, "denied-in");
+	passes(we, "10.77.0.1", "10.77.0.2", 9000);
+	passes(we, "fd77::1", "fd77::2", 9000);
+	drops(we, "10.77.0.1", "10.77.0.2", 9001, "denied-out");
+	drops(we, "10.77.0.1", "10.77.0.3", 9000, "denied-out");
+	drops(we, "fd77::1", "fd77::3", 9000, "denied-out");
+	assert_true(count_of(fw, FW_COUNT_ALLOW, "allow policy.yaml:14 pbs") > 0);
+	assert_true(count_of(fw, FW_COUNT_PEER, "exec") > 0);
+}
+
+static void test_ping(void **state)
+{
+	(void)state;
+	run(they, "ping -c1 -W2 -I 10.77.0.2 10.77.0.1 >/dev/null");
+	run(they, "ping -c1 -W2 -I fd77::2 fd77::1 >/dev/null");
+	run(they, "! ping -c1 -W1 -I 10.77.0.3 10.77.0.1 >/dev/null");
+	run(we, "! ping -c1 -W1 10.77.0.2 >/dev/null 2>&1");
+}
+
+struct denied_seen {
+	uint16_t port;
+	enum fw_dir dir;
+	const char *addr;
+	bool found;
+};
+
+static int see_denied(void *ctx, const struct fw_denied *d)
+{
+	struct denied_seen *s = ctx;
+	struct fw_addr a = addr(s->addr);
+
+	if (d->port == s->port && d->dir == s->dir && d->proto == IPPROTO_TCP &&
+	        fw_addr_equal(&a, &d->addr) && d->packets > 0 && d->last_ms_ago < 60000)
+		s->found = true;
+	return 0;
+}
+
+static void test_denied_log(void **state)
+{
+	struct denied_seen in4 = {4444, FW_IN, "10.77.0.3", false};
+	struct denied_seen in6 = {4445, FW_IN, "fd77::3", false};
+	struct denied_seen out = {4446, FW_OUT, "10.77.0.2", false};
+	struct denied_seen never = {4447, FW_OUT, "10.77.0.2", false};
+
+	(void)state;
+	drops(they, "10.77.0.3", "10.77.0.1", 4444, "denied-in");
+	drops(they, "fd77::3", "fd77::1", 4445, "denied-in");
+	drops(we, "10.77.0.1", "10.77.0.2", 4446, "denied-out");
+	OK(fw_denied_read(fw, see_denied, &in4, &err));
+	OK(fw_denied_read(fw, see_denied, &in6, &err));
+	OK(fw_denied_read(fw, see_denied, &out, &err));
+	OK(fw_denied_read(fw, see_denied, &never, &err));
+	assert_true(in4.found && in6.found && out.found);
+	assert_false(never.found);
+}
+
+/* A flow is open; its peer is revoked; not one byte more arrives, either way. */
+static void flow_dies(int from_ns, const char *from, const char *to, uint16_t port)
+{
+	int l = socket_at(from_ns == we ? they : we, SOCK_STREAM, to, port);
+	int c = dial(from_ns, from, to, port), s;
+	struct fw_peer p = node17(0);
+	struct fw_result r;
+	uint64_t in, out;
+	char buf[16];
+
+	assert_true(connected(c, WAIT_MS));
+	s = accepted(l);
+	assert_int_equal(write(c, "before", 6), 6);
+	assert_true(await(s, POLLIN, WAIT_MS));
+	assert_int_equal(read(s, buf, sizeof(buf)), 6);
+	OK(fw_peer_revoke(fw, "node17", &r, &err));
+	assert_int_equal(r.elements_removed, 4);
+	in = count_of(fw, FW_COUNT_DROP, "denied-in");
+	out = count_of(fw, FW_COUNT_DROP, "denied-out");
+	assert_int_equal(write(c, "after", 5), 5);
+	assert_int_equal(write(s, "after", 5), 5);
+	await_drop(fw, "denied-in", in);
+	await_drop(fw, "denied-out", out);
+	assert_int_equal(read(s, buf, sizeof(buf)), -1);
+	assert_int_equal(read(c, buf, sizeof(buf)), -1);
+	OK(fw_peer_admit(fw, &p, &r, &err)); /* and lives on, once admitted again */
+	assert_true(await(s, POLLIN, WAIT_MS));
+	assert_int_equal(read(s, buf, sizeof(buf)), 5);
+	close(c);
+	close(s);
+	close(l);
+}
+
+static void test_revoke_kills_theirs(void **state)
+{
+	(void)state;
+	flow_dies(they, "10.77.0.2", "10.77.0.1", 17001);
+	flow_dies(they, "fd77::2", "fd77::1", 17001);
+}
+
+static void test_revoke_kills_ours(void **state)
+{
+	(void)state;
+	flow_dies(we, "10.77.0.1", "10.77.0.2", 9000);
+	flow_dies(we, "fd77::1", "fd77::2", 9000);
+}
+
+/* Time ends by the kernel's own clock; nobody need be alive to see to it. */
+static void test_timeouts(void **state)
+{
+	struct fw_peer p = node17(now_ms() + 400);
+	struct fw_result r;
+	uint64_t end = now_ms() + WAIT_MS;
+	char *list;
+
+	(void)state;
+	OK(fw_peer_admit(fw, &p, &r, &err));
+	passes(they, "10.77.0.2", "10.77.0.1", 17001);
+	for (;;) {
+		list = output_of(we, "nft list map inet overlayd in4");
+		if (!strstr(list, "10.77.0.2"))
+			break;
+		assert_true(now_ms() < end);
+		free(list);
+		poll(NULL, 0, 20);
+	}
+	free(list);
+	drops(they, "10.77.0.2", "10.77.0.1", 17001, "denied-in");
+	p = node17(now_ms() + 60000); /* renewed after its end: the old one is no obstacle */
+	OK(fw_peer_admit(fw, &p, &r, &err));
+	passes(they, "10.77.0.2", "10.77.0.1", 17001);
+	p = node17(now_ms() + 120000); /* and before it */
+	OK(fw_peer_admit(fw, &p, &r, &err));
+	assert_true(r.messages > 0);
+	list = output_of(we, "nft list map inet overlayd in4");
+	assert_non_null(strstr(list, "expires 1m59s"));
+	free(list);
+}
+
+static void test_self_lease(void **state)
+{
+	struct fw_addr a = addr("10.77.255.1");
+	struct fw_result r;
+
+	(void)state;
+	run(we, "ip addr add 10.77.255.1/32 dev ipsec0");
+	neighbour(they, "p0", we, "ipsec0", "10.77.255.1");
+	drops(they, "10.77.0.2", "10.77.255.1", 17001, "not-self");
+	OK(fw_self_add(fw, &a, now_ms() + 60000, &r, &err));
+	assert_int_equal(r.messages, 1);
+	passes(they, "10.77.0.2", "10.77.255.1", 17001);
+	OK(fw_self_remove(fw, &a, &r, &err));
+	drops(they, "10.77.0.2", "10.77.255.1", 17001, "not-self");
+	assert_int_equal(fw_self_remove(fw, &a, &r, &err), -ENOENT);
+	run(we, "ip addr del 10.77.255.1/32 dev ipsec0");
+}
+
+static void test_guard_underlay(void **state)
+{
+	(void)state;
+	drops(they, "192.0.2.2", "192.0.2.1", 17001, "underlay");
+	drops(they, "192.0.2.2", "192.0.2.1", 22, "underlay");
+	passes(they, "192.0.2.3", "192.0.2.1", 22); /* manage */
+	passes(they, "192.0.2.2", "192.0.2.1", 8080);
+	drops(we, "192.0.2.1", "192.0.2.2", 17001, "underlay-out"); /* a known endpoint */
+	passes(we, "192.0.2.1", "192.0.2.3", 17001); /* a stranger is not ours to guard */
+}
+
+/* A packet on the wrong wire: an overlay source by the underlay, and our overlay traffic by it. */
+static void test_no_clear_text(void **state)
+{
+	uint64_t before = count_of(fw, FW_COUNT_DROP, "spoofed");
+	int c, l;
+
+	(void)state;
+	l = socket_at(we, SOCK_STREAM, "192.0.2.1", 8081);
+	run(they, "ip rule add from 10.77.0.2 to 192.0.2.1 lookup 99 && ip route add default dev "
+	          "u0 table 99");
+	c = dial(they, "10.77.0.2", "192.0.2.1", 8081);
+	await_drop(fw, "spoofed", before);
+	assert_false(await(l, POLLIN, 0));
+	close(c);
+	close(l);
+	run(we, "ip route add 10.77.0.2/32 via 192.0.2.2");
+	drops(we, "10.77.0.1", "10.77.0.2", 9000, "clear");
+	run(we, "ip route del 10.77.0.2/32 via 192.0.2.2");
+	passes(we, "10.77.0.1", "10.77.0.2", 9000);
+}
+
+static void test_forward(void **state)
+{
+	uint64_t before = count_of(fw, FW_COUNT_DROP, "forward");
+	int c;
+
+	(void)state;
+	run(we, "sysctl -qw net.ipv4.ip_forward=1");
+	run(they, "ip route add 192.0.2.99/32 via 10.77.0.1 dev p0");
+	c = dial(they, "10.77.0.2", "192.0.2.99", 80);
+	await_drop(fw, "forward", before);
+	close(c);
+	run(they, "ip route del 192.0.2.99/32");
+	run(we, "sysctl -qw net.ipv4.ip_forward=0");
+}
+
+static void test_lockdown(void **state)
+{
+	struct fw_ruleset *rs = base_ruleset();
+	struct sockaddr_storage sa;
+	socklen_t len = sockaddr_of("192.0.2.1", 4500, &sa);
+	struct fw_result r;
+	int u, c;
+
+	(void)state;
+	fw_ruleset_set_mode(rs, FW_LOCKDOWN);
+	OK(fw_commit(fw, rs, &r, &err));
+	assert_int_equal(r.outcome, FW_UPDATED);
+	drops(they, "192.0.2.2", "192.0.2.1", 8080, "lockdown-in");
+	drops(they, "192.0.2.2", "192.0.2.1", 22, "lockdown-in");
+	passes(they, "192.0.2.3", "192.0.2.1", 22);
+	drops(we, "192.0.2.1", "192.0.2.3", 8080, "lockdown-out");
+	u = socket_at(we, SOCK_DGRAM, "192.0.2.1", 4500);
+	c = socket_at(they, SOCK_DGRAM, "192.0.2.2", 4500);
+	assert_int_equal(sendto(c, "ike", 3, 0, (void *)&sa, len), 3);
+	assert_true(await(u, POLLIN, WAIT_MS));
+	len = sockaddr_of("192.0.2.2", 4500, &sa);
+	assert_int_equal(sendto(u, "ike", 3, 0, (void *)&sa, len), 3);
+	assert_true(await(c, POLLIN, WAIT_MS));
+	close(c);
+	close(u);
+	fw_ruleset_free(rs);
+}
+
+static void test_boot_guard(void **state)
+{
+	struct fw_ruleset *guard;
+	struct fw_result r;
+
+	(void)state;
+	OK(fw_guard_ruleset(fw_applied(fw), &guard));
+	OK(fw_commit(fw, guard, &r, &err));
+	drops(they, "10.77.0.2", "10.77.0.1", 17001, "spoofed");
+	drops(we, "10.77.0.1", "10.77.0.2", 9000, "clear");
+	drops(they, "192.0.2.2", "192.0.2.1", 17001, "underlay");
+	passes(they, "192.0.2.2", "192.0.2.1", 8080);
+	fw_ruleset_free(guard);
+}
+
+/* A blocked reader is told at once. */
+static void test_sock_destroy(void **state)
+{
+	static const char *const ends[][2] = {{"10.77.0.2", "10.77.0.1"}, {"fd77::2", "fd77::1"}};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		int l = socket_at(we, SOCK_STREAM, ends[i][1], 17001);
+		int c = dial(they, ends[i][0], ends[i][1], 17001), s;
+		struct fw_addr peer = addr(ends[i][0]), other = addr("10.77.0.9");
+		char buf[4];
+
+		assert_true(connected(c, WAIT_MS));
+		s = accepted(l);
+		assert_int_equal(sockdiag_destroy_peer(&other, NULL, &err), 0);
+		assert_int_equal(read(s, buf, 4), -1);
+		assert_int_equal(errno, EAGAIN);
+		assert_int_equal(sockdiag_destroy_peer(&peer, NULL, &err), 1);
+		assert_true(await(s, POLLIN | POLLERR | POLLHUP, WAIT_MS));
+		assert_int_equal(read(s, buf, 4), -1);
+		assert_int_equal(errno, ECONNABORTED);
+		close(s);
+		close(c);
+		close(l);
+	}
+}
+
+/* Half-open ones too, and IPv4 inside an IPv6 socket. */
+static void test_sock_destroy_odd(void **state)
+{
+	struct fw_addr dead = addr("10.77.0.3"), peer = addr("10.77.0.2");
+	struct sockaddr_in6 sa = {
+	        .sin6_family = AF_INET6, .sin6_port = htons(17002), .sin6_addr = IN6ADDR_ANY_INIT};
+	int c, s, l, e = 0, on = 0;
+	socklen_t len = sizeof(e);
+
+	(void)state;
+	c = socket_at(we, SOCK_STREAM, "192.0.2.1", 0);
+	dead = addr("192.0.2.77"); /* nobody: SYN_SENT */
+	sockaddr_of("192.0.2.77", 8080, (void *)&(struct sockaddr_storage){0});
+	{
+		struct sockaddr_storage to;
+		socklen_t n = sockaddr_of("192.0.2.77", 8080, &to);
+
+		assert_int_equal(connect(c, (void *)&to, n), -1);
+	}
+	assert_int_equal(sockdiag_destroy_peer(&dead, NULL, &err), 1);
+	assert_true(await(c, POLLERR | POLLHUP | POLLOUT, WAIT_MS));
+	assert_int_equal(getsockopt(c, SOL_SOCKET, SO_ERROR, &e, &len), 0);
+	assert_int_equal(e, ECONNABORTED);
+	close(c);
+
+	l = socket(AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	setsockopt(l, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+	sa.sin6_port = htons(15002);
+	assert_int_equal(bind(l, (void *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(l, 4), 0);
+	c = dial(they, "10.77.0.2", "10.77.0.1", 15002);
+	assert_true(connected(c, WAIT_MS));
+	s = accepted(l);
+	assert_int_equal(sockdiag_destroy_peer(&peer, NULL, &err), 1);
+	assert_true(await(s, POLLIN | POLLERR | POLLHUP, WAIT_MS));
+	close(s);
+	close(c);
+	close(l);
+}
+
+static int bed(void **state)
+{
+	(void)state;
+	return bed_up();
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        T(test_exact_ports),
+	        T(test_ping),
+	        T(test_denied_log),
+	        T(test_revoke_kills_theirs),
+	        T(test_revoke_kills_ours),
+	        T(test_timeouts),
+	        T(test_self_lease),
+	        T(test_guard_underlay),
+	        T(test_no_clear_text),
+	        T(test_forward),
+	        T(test_lockdown),
+	        T(test_boot_guard),
+	        T(test_sock_destroy),
+	        T(test_sock_destroy_odd),
+	};
+
+	if (geteuid() != 0) {
+		puts("1..0 # SKIP needs root");
+		return 0;
+	}
+	return cmocka_run_group_tests_name("firewall_kernel", tests, bed, NULL);
+}
