@@ -193,6 +193,7 @@ static int run_load_conn(
 	        .own_key = charon->world->public_key,
 	        .if_id = dataplane_if_id(charon->world->dataplane),
 	        .mlkem = charon->facts.mlkem768,
+	        .n_peers = charon->world->n_policy_peers,
 	};
 
 	return charon_load_conn(v, &load, on_done, req, now());
@@ -563,7 +564,9 @@ static void charon_fail(struct charon *charon, const char *why)
 	snprintf(charon->facts.why, sizeof(charon->facts.why), "%s", why);
 	text_sanitise(charon->facts.why);
 	if (told || !charon->told_at_us || at - charon->told_at_us > TOLD_AGAIN_US) {
-		log_warning("%s (trying on)", charon->facts.why);
+		/* The end of a connection is the engine's to tell. */
+		if (!told)
+			log_warning("%s; waiting for it", charon->facts.why);
 		charon->told_at_us = at;
 		ev.charon.text = charon->facts.why;
 		ev.charon.generation = charon->generation;

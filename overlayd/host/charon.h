@@ -44,6 +44,7 @@ struct charon_load {
 	const uint8_t *own_key; /* 32 bytes, public */
 	uint32_t if_id;         /* 0: none */
 	bool mlkem;
+	size_t n_peers; /* of the policy, about */
 };
 /* Queues load-conn for it; errors as vici_load_conn(). */
 int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,

@@ -342,12 +342,14 @@ static int severity_priority(enum engine_severity severity)
 static void publish_peer(struct world *world, const char *name)
 {
 	struct engine_peer_view view;
+	struct engine_view all;
 	json_t *event;
 
 	if (!control_has_subscribers(world->control, "peer") ||
 	        engine_peer_find(world->engine, name, &view))
 		return;
-	event = status_peer_json(world, &view);
+	engine_look(world->engine, &all);
+	event = status_peer_json(all.policy, &view);
 	if (event)
 		control_publish(world->control, "peer", event);
 	json_decref(event);
@@ -370,8 +372,11 @@ static void publish_warning(struct world *world, const struct engine_notice *not
 
 void ops_notice(struct world *world, const struct engine_notice *notice)
 {
-	log_print(severity_priority(notice->severity), "%s%s%s", notice->peer ? notice->peer : "",
-	        notice->peer ? ": " : "", notice->text);
+	size_t len = notice->peer ? strlen(notice->peer) : 0;
+	bool named = len == 0 || strncmp(notice->text, notice->peer, len) == 0;
+
+	log_print(severity_priority(notice->severity), "%s%s%s", named ? "" : notice->peer,
+	        named ? "" : ": ", notice->text);
 	if (!world->control)
 		return;
 	if (notice->peer)

@@ -25,7 +25,7 @@ int ops_reload(struct world *world);
 json_t *status_json(struct world *world);
 /* {"state", "why"}: the node as a whole. */
 json_t *status_head_json(struct world *world);
-json_t *status_peer_json(struct world *world, const struct engine_peer_view *view);
+json_t *status_peer_json(const struct policy *policy, const struct engine_peer_view *view);
 
 /* ---- denied.c ---- */
 int denied_json(struct world *world, json_t **out, char *err, size_t err_size);

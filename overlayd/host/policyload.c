@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/policyload.h"
 
+#include "client/paths.h"
 #include "host/world.h"
 
 #include <errno.h>
@@ -55,7 +56,8 @@ static int files_read(const char *dir, struct policy **out, char **report)
 static int last_read(const char *state_dir, struct policy **out)
 {
 	struct policy_report faults;
-	struct policy_file file = {.name = STATE_POLICY};
+	/* Its lines are those of the kept copy; policy/ wants the file by this name. */
+	struct policy_file file = {.name = OVERLAY_POLICY_FILE};
 	char *text = NULL;
 	size_t len;
 	int err;
@@ -112,6 +114,7 @@ static void put_in_force(struct world *world, const struct policy *policy)
 {
 	struct engine_event ev = {.type = ENGINE_EV_POLICY, .policy = policy};
 
+	world->n_policy_peers = policy->n_peers;
 	world->policy_loaded_s = state_clock_now(&world->clock);
 	world_event(world, &ev);
 	/* What parsing took goes back to the system. */

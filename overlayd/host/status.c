@@ -78,25 +78,23 @@ static json_t *roles_json(const struct policy *policy, const struct policy_peer 
 	return roles;
 }
 
-json_t *status_peer_json(struct world *world, const struct engine_peer_view *view)
+json_t *status_peer_json(const struct policy *policy, const struct engine_peer_view *view)
 {
 	int64_t left_s = (view->rekey_mono_us - world_now_us()) / 1000000;
 	const struct policy_peer *peer = NULL;
-	struct engine_view all;
 	json_t *out;
 
-	engine_look(world->engine, &all);
-	if (all.policy)
-		peer = policy_peer_by_name(all.policy, view->name);
+	if (policy)
+		peer = policy_peer_by_name(policy, view->name);
 	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:o}", "name", view->name,
 	        "fingerprint", fingerprint_json(&view->key), "address4", addr_json(&view->addr4),
-	        "address6", addr_json(&view->addr6), "roles", roles_json(all.policy, peer), "state",
+	        "address6", addr_json(&view->addr6), "roles", roles_json(policy, peer), "state",
 	        peer_state(view), "since", (json_int_t)view->since.wall_s, "why",
 	        text_json(view->reason));
 	if (!out)
 		return NULL;
 	json_object_set_new(
-	        out, "site", peer ? json_string(all.policy->sites[peer->site].name) : json_null());
+	        out, "site", peer ? json_string(policy->sites[peer->site].name) : json_null());
 	json_object_set_new(out, "admitted", json_boolean(view->admitted));
 	json_object_set_new(out, "link",
 	        view->sa_id ? link_json(&view->remote_host, view->remote_port) : json_null());
@@ -120,7 +118,7 @@ static json_t *peers_json(struct world *world, const struct engine_view *view)
 		struct engine_peer_view peer;
 
 		if (engine_peer_at(world->engine, i, &peer) == 0)
-			json_array_append_new(peers, status_peer_json(world, &peer));
+			json_array_append_new(peers, status_peer_json(view->policy, &peer));
 	}
 	return peers;
 }

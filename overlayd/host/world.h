@@ -56,6 +56,7 @@ struct world {
 	struct ops *ops;
 
 	/* the policy files as they were last read */
+	size_t n_policy_peers;   /* of the one in force */
 	int64_t policy_loaded_s; /* when the one in force was read */
 	char *policy_error;    /* report of the files that were refused; NULL: they are in force */
 	bool policy_last_good; /* the one in force is the kept copy, not the files */
