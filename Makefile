@@ -71,9 +71,12 @@ unit_lib_ctl      = $(B)/libctl.a $(B)/liboverlay.a $(B)/libpolicy.a
 unit_word         = $(word 2,$(subst _, ,$(notdir $(1))))
 .SECONDEXPANSION:
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(unit_lib_$$(call unit_word,$$@))
+	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(unit_lib_$(call unit_word,$@)) -Wl,--end-group \
 		-lcmocka $(LDLIBS)
+# These run the program itself.
+$(B)/tests/unit/test_ctl_run $(B)/tests/unit/test_control_ctl: | $(B)/overlayctl
 .PRECIOUS: $(B)/obj/tests/unit/%.o
 
 units: $(UNITS)

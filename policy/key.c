@@ -83,7 +83,8 @@ static const char *type_fault(const char *text, size_t len)
 		if (strlen(other[i]) == len && memcmp(text, other[i], len) == 0)
 			return says[i];
 	if (len >= 5 && memcmp(text, "-----", 5) == 0)
-		return "is a PEM block, perhaps a private key";
+		return "is a PEM block, perhaps a private key: give the public one, as "
+		       "`overlayctl id` prints it";
 	return "does not begin with ssh-ed25519";
 }
 

@@ -44,6 +44,7 @@ struct paths {
 	const struct policy_allow **rule; /* per pair of sites: why they should talk */
 	struct bits *partners;            /* per role: roles that it talks with, either way */
 	bool *with_any;                   /* per role: talks with "*" */
+	struct bits held;                 /* roles that some peer has */
 	struct bits reachable;            /* roles of peers with endpoints */
 	bool any_reachable;
 	bool any_talks;           /* a rule "*" to "*" */
@@ -59,6 +60,7 @@ static void peer_note(const struct policy *policy, struct paths *p, const struct
 	if (hidden)
 		bit_set(&p->nat_sites[policy->n_roles], peer->site);
 	for (size_t i = 0; i < peer->n_roles; i++) {
+		bit_set(&p->held, peer->roles[i]);
 		if (peer->n_endpoints)
 			bit_set(&p->reachable, peer->roles[i]);
 		if (hidden)
@@ -127,9 +129,7 @@ static void peer_warn(struct pol_ctx *ctx, const struct paths *p, const struct p
 		bits_add(&partners, &p->partners[peer->roles[i]]);
 		everybody = everybody || p->with_any[peer->roles[i]];
 	}
-	for (int i = 0; i < 4; i++)
-		talks = talks || partners.word[i];
-	talks = talks || everybody;
+	talks = talks || everybody || bits_meet(&partners, &p->held);
 	if (!talks || (everybody && p->any_reachable) || bits_meet(&partners, &p->reachable))
 		return;
 	pol_warning(ctx, peer->where,

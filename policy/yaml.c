@@ -255,6 +255,11 @@ static void scalar_add(struct builder *b, struct fy_token *token)
 	node->text = pol_strndup(&b->ctx->tree, text, len);
 	node->n = (uint32_t)len;
 	node->plain = !token || fy_token_scalar_style(token) == FYSS_PLAIN;
+	/* The mark stands behind the opening quote. */
+	if (token && node->column > 1 &&
+	        (fy_token_scalar_style(token) == FYSS_SINGLE_QUOTED ||
+	                fy_token_scalar_style(token) == FYSS_DOUBLE_QUOTED))
+		node->column--;
 }
 
 static void props_check(struct builder *b, struct fy_token *anchor, struct fy_token *tag)
