@@ -67,8 +67,12 @@ static int write_expr(struct nftnl_expr *e, void *data)
 	} else if (!strcmp(name, "lookup")) {
 		write_lookup(e, w);
 	} else {
+		char *zero;
+
 		nftnl_expr_snprintf(text, sizeof(text), e, NFTNL_OUTPUT_DEFAULT, 0);
-		fprintf(w->to, "%s %s; ", name, text);
+		zero = strstr(text, " timeout 0ms"); /* dynset: the kernel tells the default */
+		fprintf(w->to, "%s %.*s%s; ", name, zero ? (int)(zero - text) : (int)strlen(text),
+		        text, zero ? zero + strlen(" timeout 0ms") : "");
 	}
 	return 0;
 }

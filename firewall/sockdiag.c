@@ -22,8 +22,8 @@
 #define ANSWER_MS 3000
 #define ROUNDS 4 /* a program may reconnect, and a handshake may end, while we look */
 
-/* TCP_LISTEN has no remote end; TIME_WAIT has no program left, but holds the pair of ports. */
-#define STATES (((1u << 13) - 1) & ~(1u << TCP_LISTEN) & ~1u)
+/* All but those without a program at this end of a connection: listeners, and TIME_WAIT. */
+#define STATES (((1u << 13) - 1) & ~(1u << TCP_LISTEN | 1u << TCP_TIME_WAIT | 1u))
 
 struct found {
 	struct inet_diag_sockid *ids;
