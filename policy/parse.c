@@ -156,7 +156,8 @@ static void roles_finish(struct pol_ctx *ctx)
 
 		for (size_t j = 0; j < ctx->peers[i].n_roles; j++)
 			roles[j] = now[roles[j]];
-		qsort(roles, ctx->peers[i].n_roles, sizeof(*roles), index_compare);
+		if (roles)
+			qsort(roles, ctx->peers[i].n_roles, sizeof(*roles), index_compare);
 	}
 	if (ctx->n_roles)
 		memcpy(ctx->role_held, held, ctx->n_roles * sizeof(held[0]));
