@@ -5,10 +5,10 @@
 
 #include "ctl/ctl.h"
 
-/* The sentence begins with the verdict; only that is coloured. */
+/* The sentence begins with the verdict, one word; only that is coloured. */
 static void tell_text(const struct ctl *ctl, const char *text, bool allow)
 {
-	size_t verdict = strcspn(text, ":");
+	size_t verdict = strcspn(text, " :");
 
 	if (ctl_colour(ctl, stdout))
 		printf("%s%.*s\033[0m", allow ? "\033[32m" : "\033[31m", (int)verdict, text);
