@@ -249,15 +249,16 @@ now_ms() {
 
 # poll COND SECONDS: eval COND again and again until it holds. AWAITED is the time in ms.
 poll() {
-	local start
+	local start limit
 	start=$(now_ms)
+	limit=$(awk -v s="$2" 'BEGIN {print int(s * 1000)}')
 	while :; do
 		if eval "$1" >/dev/null 2>&1; then
 			AWAITED=$(($(now_ms) - start))
 			return 0
 		fi
 		AWAITED=$(($(now_ms) - start))
-		if [ $AWAITED -ge $(($2 * 1000)) ]; then return 1; fi
+		if [ $AWAITED -ge "$limit" ]; then return 1; fi
 		sleep 0.02
 	done
 }
