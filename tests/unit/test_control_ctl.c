@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* overlayctl with a server that answers as control.h says: tables, JSON, events, refusals. */
+#include "run_ctl.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <systemd/sd-event.h>
+
+#include "control/control.h"
+
+static pid_t server;
+
+/* Answers come from files of run_dir, named by their method; "!" in front makes it a refusal. */
+static int answer_file(const char *name, struct control_call *call, json_t **out)
+{
+	char path[PATH_MAX], text[65536];
+
+	snprintf(path, sizeof(path), "%s/%s.answer", run_dir, name);
+	run_slurp(path, text, sizeof(text));
+	if (text[0] == '!') {
+		control_call_why(call, "the new policy is refused");
+		control_call_detail(call, json_loads(text + 1, 0, NULL));
+		return -EINVAL;
+	}
+	*out = json_loads(text, 0, NULL);
+	return *out ? 0 : -EIO;
+}
+
+#define ANSWER(name)                                                                               \
+	static int op_##name(                                                                      \
+	        void *user, struct control_call *call, const json_t *params, json_t **out)         \
+	{                                                                                          \
+		(void)user;                                                                        \
+		(void)params;                                                                      \
+		return answer_file(#name, call, out);                                              \
+	}
+ANSWER(status)
+ANSWER(firewall)
+ANSWER(denied)
+ANSWER(doctor)
+
+/* A reload also publishes, as the real one does. */
+static int op_reload(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	int rc = answer_file("reload", call, out);
+
+	(void)params;
+	if (!rc)
+		control_publish(*(struct control **)user, "policy", *out);
+	return rc;
+}
+
+static int op_explain(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	(void)user;
+	(void)call;
+	*out = json_pack("{s:b, s:s}", "allow",
+	        !strcmp(json_string_value(json_object_get(params, "port")), "tcp/1"), "text",
+	        "so says the daemon");
+	return 0;
+}
+
+static void serve(const char *group)
+{
+	static const struct control_ops ops = {.status = op_status,
+	        .firewall = op_firewall,
+	        .denied = op_denied,
+	        .doctor = op_doctor,
+	        .reload = op_reload,
+	        .explain = op_explain};
+	static struct control *control;
+	struct control_options options = {.version = "9.9", .group = group};
+	char path[PATH_MAX], err[256];
+	int ready[2];
+	char byte;
+	sd_event *event;
+
+	snprintf(path, sizeof(path), "%s/admin.sock", run_dir);
+	options.path = path;
+	assert_int_equal(pipe(ready), 0);
+	fflush(NULL);
+	server = fork();
+	if (!server) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (sd_event_new(&event) < 0 || control_new(event, &options, &ops, &control,
+		                                        &control, err, sizeof(err)) < 0)
+			_exit(1);
+		if (write(ready[1], "r", 1) != 1)
+			_exit(2);
+		_exit(sd_event_loop(event) < 0);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+}
+
+static int setup(void **state)
+{
+	server = 0;
+	return run_setup(state);
+}
+
+static int teardown(void **state)
+{
+	if (server) {
+		kill(server, SIGKILL);
+		waitpid(server, NULL, 0);
+	}
+	return run_teardown(state);
+}
+
+#define STATUS_HEAD                                                                                \
+	"{\"version\":\"9.9\",\"started\":1000,\"now\":100000,\"cluster\":\"hpc\",\"serial\":7,"   \
+	"\"state\":\"%s\",\"why\":\"%s\","                                                         \
+	"\"node\":{\"name\":\"head1\",\"fingerprint\":\"SHA256:abc\",\"address4\":\"10.77.0.1\","  \
+	"\"address6\":\"fd00::1\"},"                                                               \
+	"\"policy\":{\"in_force\":true,\"loaded\":99000,\"error\":null},"                          \
+	"\"plane\":{\"kind\":\"libipsec\",\"device\":\"ipsec0\",\"mtu\":1400,"                     \
+	"\"why\":\"the kernel has no ESP\"},"                                                      \
+	"\"charon\":{\"connected\":true,\"version\":\"5.9.8\",\"why\":\"\"},"                      \
+	"\"firewall\":{\"in_force\":true,\"mode\":\"guard\",\"why\":\"\"},\"peers\":"
+
+static void status_put(const char *state, const char *why, const char *peers)
+{
+	char text[8192];
+
+	snprintf(text, sizeof(text), STATUS_HEAD "%s}", state, why, peers);
+	run_spit("status.answer", text);
+}
+
+static void test_status(void **state)
+{
+	(void)state;
+	serve(NULL);
+	status_put("ready", "",
+	        "[{\"name\":\"node17\",\"address4\":\"10.77.0.17\",\"state\":\"up\",\"since\":"
+	        "99940,"
+	        "\"link\":\"192.0.2.17:4500\",\"bytes_in\":1536,\"bytes_out\":0,\"rekey_s\":3200,"
+	        "\"why\":\"\"},"
+	        "{\"name\":\"node18\",\"address4\":\"10.77.0.18\",\"state\":\"down\",\"since\":"
+	        "null,"
+	        "\"link\":null,\"bytes_in\":0,\"bytes_out\":0,\"rekey_s\":null,"
+	        "\"why\":\"no answer \\u001b[2J\"}]");
+	assert_int_equal(RUN("status"), 0);
+	assert_string_equal(run_out,
+	        "head1 of hpc: ready\n"
+	        "  address   10.77.0.1, fd00::1\n"
+	        "  key       SHA256:abc\n"
+	        "  policy    serial 7, in force for 16m40s\n"
+	        "  plane     libipsec, ipsec0, MTU 1400: the kernel has no ESP\n"
+	        "  charon    5.9.8\n"
+	        "  firewall  guard, in force\n"
+	        "  peers     2: 1 up, 1 down\n"
+	        "\n"
+	        "PEER    STATE  SINCE  ADDRESS     LINK                  IN  OUT   REKEY  WHY\n"
+	        "node17  up     1m00s  10.77.0.17  192.0.2.17:4500  1.5 KiB  0 B  53m20s\n"
+	        "node18  down          10.77.0.18                                         no "
+	        "answer "
+	        "?[2J\n");
+	assert_string_equal(run_err, "");
+	assert_int_equal(RUN("status", "--json"), 0);
+	assert_says(run_out, "\"name\": \"node17\"");
+	/* Degraded is an answer, and 1; unknown things are no crash. */
+	status_put("degraded", "charon does not answer", "[]");
+	assert_int_equal(RUN("status"), 1);
+	assert_says(run_out, "head1 of hpc: degraded: charon does not answer\n");
+	run_spit("status.answer", "{\"state\":\"starting\",\"peers\":{\"a\":17},\"node\":[null]}");
+	assert_int_equal(RUN("status"), 1);
+	assert_says(run_out, "(not in the policy) of no cluster: starting\n");
+}
+
+static void test_lists(void **state)
+{
+	(void)state;
+	serve(NULL);
+	run_spit("firewall.answer",
+	        "{\"text\":\"table inet overlayd {\\n\\tchain \\u0007x {}\\n}\\n\"}");
+	assert_int_equal(RUN("firewall"), 0);
+	assert_string_equal(run_out, "table inet overlayd {\n\tchain ?x {}\n}\n");
+	run_spit("denied.answer",
+	        "{\"total\":12,\"since\":null,\"denied\":[{\"time\":null,\"count\":3,"
+	        "\"peer\":null,\"from\":\"10.77.0.9\",\"to\":\"10.77.0.1\",\"port\":"
+	        "\"tcp/22\",\"why\":\"not admitted\"}]}");
+	assert_int_equal(RUN("denied"), 0);
+	assert_string_equal(run_out,
+	        "AGO  TIMES  PEER        FROM       TO         PORT    WHY\n"
+	        "  -      3  (stranger)  10.77.0.9  10.77.0.1  tcp/22  not admitted\n"
+	        "\n12 packets denied\n");
+	assert_int_equal(RUN("denied", "--json"), 0);
+	assert_says(run_out, "\"total\": 12");
+	assert_int_equal(RUN("explain", "--in-force", "a", "b", "tcp/1"), 0);
+	assert_string_equal(run_out, "so says the daemon\n");
+	assert_int_equal(RUN("explain", "--in-force", "a", "b", "tcp/2"), 1);
+	assert_int_equal(RUN("version"), 0);
+	assert_string_equal(run_out, "overlayctl " OVERLAYD_VERSION "\noverlayd   9.9\n");
+	assert_int_equal(RUN("version", "--json"), 0);
+	assert_says(run_out, "\"version\": \"9.9\"");
+}
+
+static void test_reload(void **state)
+{
+	(void)state;
+	serve(NULL);
+	run_spit("reload.answer",
+	        "{\"serial\":8,\"changed\":true,\"warnings\":\"\",\"rows\":[{"
+	        "\"change\":\"evicted\",\"subject\":\"node17\",\"text\":\"gone\"}]}");
+	assert_int_equal(RUN("reload"), 0);
+	assert_string_equal(run_out, "overlayd: serial 8 is in force\n"
+	                             "CHANGE   WHAT    HOW\n"
+	                             "evicted  node17  gone\n");
+	run_spit("reload.answer",
+	        "{\"serial\":8,\"changed\":false,\"warnings\":\"w\\n\",\"rows\":[]}");
+	assert_int_equal(RUN("reload"), 0);
+	assert_string_equal(run_out, "overlayd: serial 8 is in force, nothing changed\n");
+	assert_string_equal(run_err, "w\n");
+	run_spit("reload.answer", "!{\"report\":\"policy.yaml:3:4: error: no\\n\"}");
+	assert_int_equal(RUN("reload"), 5);
+	assert_string_equal(run_out, "");
+	assert_string_equal(run_err, "policy.yaml:3:4: error: no\n"
+	                             "overlayctl reload: the new policy is refused\n");
+}
+
+/* approve writes, then asks the daemon; what the daemon says is the end of the answer. */
+static void test_approve_tells(void **state)
+{
+	(void)state;
+	serve(NULL);
+	assert_int_equal(RUN("init", "--name", "head1"), 0);
+	run_spit("reload.answer", "{\"serial\":2,\"changed\":true,\"warnings\":\"\",\"rows\":[]}");
+	assert_int_equal(run("", "id", "--state", "other", "--name", "n2", "--json", NULL), 0);
+	{
+		json_t *id = json_loads(run_out, 0, NULL);
+		const char *key = json_string_value(json_object_get(id, "key"));
+
+		assert_int_equal(RUN("approve", "n2", key, "--role", "exec"), 0);
+		json_decref(id);
+	}
+	assert_says(run_out, "n2 is approved, serial 2\n");
+	assert_says(run_out, "\noverlayd: serial 2 is in force\n");
+	run_spit("reload.answer", "!{\"report\":\"\"}");
+	assert_int_equal(RUN("revoke", "n2"), 5);
+	assert_says(run_out, "n2 is revoked, serial 3\n");
+	assert_says(run_err, "the new policy is refused");
+}
+
+static void test_doctor(void **state)
+{
+	(void)state;
+	serve(NULL);
+	run_spit("doctor.answer",
+	        "{\"checks\":[{\"name\":\"data plane\",\"level\":\"warn\",\"text\":"
+	        "\"kernel-libipsec\",\"mend\":\"modprobe esp4\"}]}");
+	RUN("doctor");
+	assert_says(run_out, "\nwarn  data plane    kernel-libipsec\n");
+	assert_says(run_out, "\n        to mend     modprobe esp4\n");
+	assert_null(strstr(run_out, "systemctl start overlayd\n"));
+	assert_says(run_out, "rights");
+}
+
+/* --watch --json: each event is a line; the end of the daemon is the end. */
+static void test_watch(void **state)
+{
+	char out[PATH_MAX], line[1024] = "", binary[PATH_MAX];
+	pid_t watcher;
+	int status;
+
+	(void)state;
+	serve(NULL);
+	status_put("ready", "", "[]");
+	run_spit("reload.answer", "{\"serial\":8,\"changed\":false,\"warnings\":\"\",\"rows\":[]}");
+	run_binary(binary, sizeof(binary));
+	snprintf(out, sizeof(out), "%s/events", run_dir);
+	fflush(NULL);
+	watcher = fork();
+	if (!watcher) {
+		if (chdir(run_dir) < 0 || !freopen("events", "w", stdout) ||
+		        !freopen("/dev/null", "w", stderr))
+			_exit(98);
+		execl(binary, "overlayctl", "--socket", "admin.sock", "status", "--watch", "--json",
+		        (char *)NULL);
+		_exit(99);
+	}
+	/* It may not have subscribed yet: ask until it has heard one. */
+	for (int i = 0; i < 500 && !strchr(line, '\n'); i++) {
+		assert_int_equal(RUN("reload"), 0);
+		poll(NULL, 0, 10);
+		if (!access(out, F_OK))
+			run_slurp(out, line, sizeof(line));
+	}
+	*strchrnul(line, '\n') = '\0';
+	assert_string_equal(line, "{\"event\":\"policy\",\"data\":{\"serial\":8,\"changed\":false,"
+	                          "\"warnings\":\"\",\"rows\":[]}}");
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
+	server = 0;
+	assert_int_equal(waitpid(watcher, &status, 0), watcher);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 3);
+}
+
+/* Who may not open the socket is told so, with its own exit code. */
+static void test_permission(void **state)
+{
+	char command[PATH_MAX * 2], binary[PATH_MAX];
+
+	(void)state;
+	if (getuid()) {
+		print_message("needs root\n");
+		skip();
+	}
+	serve(NULL);
+	status_put("ready", "", "[]");
+	run_binary(binary, sizeof(binary));
+	*strrchr(run_dir, '/') = '\0';
+	assert_int_equal(chmod(run_dir, 0755), 0);
+	strcat(run_dir, "/w");
+	/* A copy: nobody may be unable to reach where it was built. */
+	snprintf(command, sizeof(command), "cp %s %s/ctl && chmod 755 %s/ctl", binary, run_dir,
+	        run_dir);
+	assert_int_equal(system(command), 0);
+	snprintf(command, sizeof(command),
+	        "cd / && setpriv --reuid=65534 --regid=65534 --clear-groups %s/ctl --socket "
+	        "%s/admin.sock status 2>%s/err >/dev/null",
+	        run_dir, run_dir, run_dir);
+	assert_int_equal(WEXITSTATUS(system(command)), 4);
+	snprintf(command, sizeof(command), "%s/err", run_dir);
+	run_slurp(command, run_err, sizeof(run_err));
+	assert_says(run_err, "permission denied; be root or in the socket's group");
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        T(test_status),
+	        T(test_lists),
+	        T(test_reload),
+	        T(test_approve_tells),
+	        T(test_doctor),
+	        T(test_watch),
+	        T(test_permission),
+	};
+
+	return cmocka_run_group_tests_name("control_ctl", tests, NULL, NULL);
+}
