@@ -178,7 +178,7 @@ static void test_approve_revoke(void **state)
 
 	/* A key pasted without quotes, with its comment. */
 	assert_int_equal(
-	        RUN("approve", "node17", "ssh-ed25519", KEY_B + 12, "node17", "--json"), 0);
+	        RUN("approve", "node17", "ssh-ed25519", &KEY_B[12], "node17", "--json"), 0);
 	assert_says(run_out, "\"change\": \"admitted\"");
 	assert_says(run_out, "\"overlayd\": null");
 }

@@ -86,15 +86,13 @@ static void test_colour(void **state)
 /* Texts of others do not move the terminal's cursor. */
 static void test_clean(void **state)
 {
-	static const char *const cells[] = {"\033[2Jx\n", "1", "",
-	        "a\tb\x7f\xc2\x9b"
-	        "2Jc"};
+	static const char *const cells[] = {"\033[2Jx\n", "1", "", "a\tb\x7f\xc2\x9b[2Jc"};
 	char *text = NULL;
 	size_t len;
 	FILE *out = open_memstream(&text, &len);
 
 	(void)state;
-	expect(rows(4, cells), false, 0, "NAME    SIZE  WHY\n?[2Jx?     1  a?b???2Jc\n");
+	expect(rows(4, cells), false, 0, "NAME    SIZE  WHY\n?[2Jx?     1  a?b???[2Jc\n");
 	ctl_print_text(out, "a\033b\n\tc\r\n");
 	fclose(out);
 	assert_string_equal(text, "a?b\n\tc?\n");
