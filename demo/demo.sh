@@ -78,17 +78,14 @@ for x in $NODES; do
 done
 expect_within 'sa_up head1 node17' 10 "head1 and node17 have a tunnel"
 for port in 17001 22; do tcp_server head1 10.77.0.1 $port; done
-tcp_server head1 192.0.2.10 17001
 
 step "node17 is approved for PBS on head1, and for nothing else"
 expect_within 'tcp_open node17 10.77.0.1 17001' 5 "node17 reaches head1 tcp/17001"
 expect_not "node17 does not reach head1 tcp/22" tcp_open node17 10.77.0.1 22
-BED_WHY=$(ctl head1 explain node17 head1 tcp/22 2>&1 | head -2)
-echo "$BED_WHY" | show
+ctl head1 explain node17 head1 tcp/22 2>&1 | show
 
 step "node18 runs the same software, but nobody approved it"
 expect_not "node18 does not reach head1 tcp/17001 by its overlay address" tcp_open node18 10.77.0.1 17001
-expect_not "nor by its underlay address" tcp_open node18 192.0.2.10 17001
 expect_not "nor does it answer to ping" ping node18 10.77.0.1
 
 step "overlayctl approve node18 …, on every node"

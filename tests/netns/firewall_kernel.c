@@ -338,7 +338,7 @@ static void test_timeouts(void **state)
 	OK(fw_peer_admit(fw, &p, &r, &err));
 	passes(they, "10.77.0.2", "10.77.0.1", 17001);
 	for (;;) {
-		list = output_of(we, "nft list map inet overlayd in4");
+		list = output_of(we, "nft list set inet overlayd in4_exec");
 		if (!strstr(list, "10.77.0.2"))
 			break;
 		assert_true(now_ms() < end);
@@ -353,7 +353,7 @@ static void test_timeouts(void **state)
 	p = node17(now_ms() + 120000); /* and before it */
 	OK(fw_peer_admit(fw, &p, &r, &err));
 	assert_true(r.messages > 0);
-	list = output_of(we, "nft list map inet overlayd in4");
+	list = output_of(we, "nft list set inet overlayd in4_exec");
 	assert_non_null(strstr(list, "expires 1m59s"));
 	free(list);
 }
@@ -545,6 +545,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        T(test_exact_ports),
 	        T(test_ping),
+	        T(test_icmp_errors),
 	        T(test_denied_log),
 	        T(test_revoke_kills_theirs),
 	        T(test_revoke_kills_ours),

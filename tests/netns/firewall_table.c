@@ -108,8 +108,8 @@ static void test_tampering_is_undone(void **state)
 	static const char *const deeds[] = {
 	        "nft flush chain inet overlayd prerouting",
 	        "nft insert rule inet overlayd input accept",
-	        "nft add element inet overlayd in4 '{ 10.9.9.9 . 10.9.9.9 : jump in_web }'",
-	        "nft delete element inet overlayd in4 '{ 10.1.0.1 . 10.1.0.1 }'",
+	        "nft add element inet overlayd in4_web '{ 10.9.9.9 . 10.9.9.9 }'",
+	        "nft delete element inet overlayd in4_web '{ 10.1.0.1 . 10.1.0.1 }'",
 	        "nft add element inet overlayd self4 '{ 10.9.9.9 timeout 1h }'",
 	        "nft flush set inet overlayd protected_tcp",
 	        "nft add chain inet overlayd in_extra",

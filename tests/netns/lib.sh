@@ -223,8 +223,8 @@ node() {
 underlay() { cat "$BED_DIR/$1/underlay"; }
 underlay6() { cat "$BED_DIR/$1/underlay6"; }
 
-# cut NAME / mend NAME: its cable goes silent in both directions (links stay up: no FIN, no hint).
-cut() {
+# cable_cut NAME, cable_mend NAME: its cable goes silent in both directions (links stay up: no FIN, no hint).
+cable_cut() {
 	n "$(<"$BED_DIR/$1/holder")" nft "table bridge cut-$1 {
 		chain in {
 			type filter hook prerouting priority -300;
@@ -236,7 +236,7 @@ cut() {
 		}
 	}"
 }
-mend() {
+cable_mend() {
 	n "$(<"$BED_DIR/$1/holder")" nft delete table bridge "cut-$1"
 }
 
@@ -355,7 +355,7 @@ charon_start() {
 charon_conf() {
 	cat <<-END
 		charon {
-		  load = random nonce openssl kdf pem pkcs1 pkcs8 pubkey sshkey kernel-libipsec kernel-netlink socket-default counters vici
+		  load = random nonce openssl kdf pem pkcs1 pkcs8 pubkey sshkey ${BED_LIBIPSEC-kernel-libipsec} kernel-netlink socket-default counters vici
 		  port = 0
 		  port_nat_t = 4500
 		  install_routes = no

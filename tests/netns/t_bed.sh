@@ -39,9 +39,9 @@ capture_start
 ping head2 "$(underlay head1)" >/dev/null
 expect_within '[ -n "$(wire_clear)" ]' 5 "the capture sees clear text inside a site"
 
-cut head1
+cable_cut head1
 expect_not "a cut cable carries nothing" tcp_open head2 "$(underlay head1)" 4500 1
-mend head1
+cable_mend head1
 expect "a mended one does" tcp_open head2 "$(underlay head1)" 4500 2
 
 # A bed inside a bed, interrupted: nothing of it remains.
