@@ -90,6 +90,73 @@ static void chunks_of_any_size_make_no_difference(void **state)
 	}
 }
 
+static void event_counted(void *user, const struct vici_event *e)
+{
+	struct peer *p = user;
+
+	assert_int_equal(e->log_level.v, p->closed++); /* none lost, none twice, in order */
+}
+
+/* More at once than the first buffer holds, with the packets lying across its end. */
+static void floods_are_taken_in_order(void **state)
+{
+	struct peer p;
+	int i, round, sent = 0;
+	char text[32], padding[300];
+
+	(void)state;
+	memset(padding, 'x', sizeof(padding));
+	peer_open(&p, (struct vici_config){.on_event = event_counted});
+	subscribe(&p, "log");
+	for (round = 0; round < 100; round++) {
+		padding[sizeof(padding) - 1 - round] = '\0';
+		for (i = 0; i < 100; i++) {
+			snprintf(text, sizeof(text), "%d", sent++);
+			peer_send(&p, VICI_EVENT, "log",
+			        peer_message("level", text, "msg", padding, NULL));
+		}
+		assert_int_equal(peer_turn(&p), 0);
+		assert_int_equal(p.closed, sent);
+	}
+	peer_end(&p);
+}
+
+static void subscriptions_end_with_their_confirmation(void **state)
+{
+	struct peer p;
+	struct caller a = {.p = &p, .name = "a"};
+
+	(void)state;
+	peer_open(
+	        &p, (struct vici_config){.on_event = event_noted}); /* failed: may be tried again */
+	assert_int_equal(vici_subscribe(p.v, "log", CALLER_US, caller_done, &a, p.now), 0);
+	peer_send(&p, VICI_EVENT_UNKNOWN, NULL, NOTHING);
+	assert_int_equal(peer_turn(&p), 0);
+	assert_int_equal(vici_subscribe(p.v, "log", CALLER_US, caller_done, &a, p.now), 0);
+	peer_send(&p, VICI_EVENT_CONFIRM, NULL, NOTHING);
+	peer_send(&p, VICI_EVENT, "log", peer_message("level", "1", NULL));
+	assert_int_equal(peer_turn(&p), 0);
+	assert_int_equal(vici_unsubscribe(p.v, "log", CALLER_US, caller_done, &a, p.now), 0);
+	assert_int_equal(vici_unsubscribe(p.v, "log", CALLER_US, caller_done, &a, p.now), -ENOENT);
+	assert_int_equal(vici_subscribe(p.v, "log", CALLER_US, caller_done, &a, p.now), -EALREADY);
+	peer_send(
+	        &p, VICI_EVENT, "log", peer_message("level", "2", NULL)); /* crosses our request */
+	peer_send(&p, VICI_EVENT_CONFIRM, NULL, NOTHING);
+	assert_int_equal(peer_turn(&p), 0);
+	assert_string_equal(p.log, "a=-2 a=0 log=1 log=2 a=0 ");
+	peer_send(&p, VICI_EVENT, "log", peer_message("level", "3", NULL));
+	assert_int_equal(peer_turn(&p), -EPROTO);
+	peer_end(&p);
+
+	peer_open(&p,
+	        (struct vici_config){.on_event = event_noted}); /* in line: not registered yet */
+	assert_int_equal(caller_ask(&a, "version", NULL, NULL), 0);
+	assert_int_equal(vici_subscribe(p.v, "log", CALLER_US, caller_done, &a, p.now), 0);
+	peer_send(&p, VICI_EVENT, "log", peer_message("level", "1", NULL));
+	assert_int_equal(peer_turn(&p), -EPROTO);
+	peer_end(&p);
+}
+
 /* Each of two streaming requests gets its own rows; other events go their own way. */
 static void rows_belong_to_their_request(void **state)
 {
@@ -426,6 +493,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(replies_come_in_order_one_at_a_time),
 	        cmocka_unit_test(chunks_of_any_size_make_no_difference),
+	        cmocka_unit_test(floods_are_taken_in_order),
+	        cmocka_unit_test(subscriptions_end_with_their_confirmation),
 	        cmocka_unit_test(rows_belong_to_their_request),
 	        cmocka_unit_test(every_fault_ends_the_connection),
 	        cmocka_unit_test(packets_out_of_turn_end_the_connection),

@@ -319,6 +319,7 @@ static void find_follows_paths(void **state)
 	assert_int_equal(vici_find_value(golden_view, "section1.sub-section.key2", &v), 0);
 	assert_true(vici_value_is(v, "value2"));
 	assert_int_equal(vici_find_value(golden_view, "section1.sub-section.key", &v), -ENOENT);
+	assert_int_equal(vici_find_value(golden_view, "section1xsub-section.key2", &v), -ENOENT);
 	assert_int_equal(vici_find_value(golden_view, "section1.list1", &v), -ENOENT);
 	assert_int_equal(vici_find_value(golden_view, "section1", &v), -ENOENT);
 	assert_int_equal(vici_find_value(golden_view, "key1.key2", &v), -ENOENT);

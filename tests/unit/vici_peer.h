@@ -85,7 +85,7 @@ static inline int peer_turn(struct peer *p)
 
 static inline void peer_send_raw(struct peer *p, const void *data, size_t len)
 {
-	assert_int_equal(send(p->fd, data, len, MSG_NOSIGNAL), len);
+	assert_int_equal(send(p->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT), len);
 }
 
 /* A packet of any kind; name NULL for unnamed ones. */
