@@ -110,7 +110,7 @@ static void floods_are_taken_in_order(void **state)
 	subscribe(&p, "log");
 	for (round = 0; round < 100; round++) {
 		padding[sizeof(padding) - 1 - round] = '\0';
-		for (i = 0; i < 100; i++) {
+		for (i = 0; i < 130; i++) {
 			snprintf(text, sizeof(text), "%d", sent++);
 			peer_send(&p, VICI_EVENT, "log",
 			        peer_message("level", text, "msg", padding, NULL));
