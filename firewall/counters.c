@@ -132,15 +132,18 @@ static void fill_table(void *ctx, struct nlmsghdr *nlh)
 struct set_reading {
 	struct told *t;
 	enum set_id id;
+	const char *class;
 	int rc;
 };
 
 static void fill_set(void *ctx, struct nlmsghdr *nlh)
 {
 	struct set_reading *r = ctx;
+	char name[FW_CHAIN_MAX];
 
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, FW_TABLE);
-	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, fw_sets[r->id].name);
+	fw_set_name(r->id, r->class, name);
+	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
 }
 
 static void count_elem(struct nftnl_set_elem *e, uint64_t count[2])
@@ -173,7 +176,6 @@ static int tell_elem(struct nftnl_set_elem *e, void *data)
 	const uint8_t *key = nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &len);
 	struct fw_counter c = {.kind = FW_COUNT_PEER}, *to;
 	uint64_t count[2] = {0};
-	const char *chain;
 
 	if (!key || !key_addr(r->id, key, len, &c.addr))
 		return 0;
@@ -190,11 +192,8 @@ static int tell_elem(struct nftnl_set_elem *e, void *data)
 		c.class_name[1] = (char)key[at + 4];
 		c.class_name[2] = (char)key[at + 5];
 	} else {
-		c.dir = elem_is_out(r->id) ? FW_OUT : FW_IN;
-		chain = nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN);
-		if (chain)
-			snprintf(c.name, sizeof(c.name), "%s",
-			        strchr(chain, '_') ? strchr(chain, '_') + 1 : chain);
+		c.dir = r->id >= SET_OUT4 ? FW_OUT : FW_IN;
+		snprintf(c.name, sizeof(c.name), "%s", r->class);
 	}
 	to = told_new(r->t);
 	if (!to) {
@@ -236,9 +235,10 @@ static int gather(struct fw *fw, struct told *t, const struct dump *d, struct fw
 	return rc;
 }
 
-static int gather_set(struct fw *fw, struct told *t, enum set_id id, struct fw_error *err)
+static int gather_set(
+        struct fw *fw, struct told *t, enum set_id id, const char *class, struct fw_error *err)
 {
-	struct set_reading r = {.t = t, .id = id};
+	struct set_reading r = {.t = t, .id = id, .class = class};
 	struct dump d = {.type = NFT_MSG_GETSETELEM, .fill = fill_set, .cb = elems_cb, .ctx = &r};
 
 	return gather(fw, t, &d, err);
@@ -250,8 +250,14 @@ int fw_counters_read(struct fw *fw, fw_counter_fn fn, void *ctx, struct fw_error
 	struct dump d = {.type = NFT_MSG_GETRULE, .fill = fill_table, .cb = rule_cb, .ctx = &t};
 	int rc = gather(fw, &t, &d, err);
 
-	for (int id = SET_IN4; id <= SET_OUT6 && !rc; id++)
-		rc = gather_set(fw, &t, id, err);
+	for (size_t i = 0; fw->applied && i < fw->applied->n_classes && !rc; i++) {
+		const struct fw_class *c = fw->applied->classes[i];
+
+		rc = gather_set(fw, &t, c->dir == FW_OUT ? SET_OUT4 : SET_IN4, c->name, err);
+		if (!rc)
+			rc = gather_set(
+			        fw, &t, c->dir == FW_OUT ? SET_OUT6 : SET_IN6, c->name, err);
+	}
 	for (size_t i = 0; i < t.n && !rc; i++)
 		rc = fn(ctx, &t.c[i]);
 	free(t.c);
@@ -264,7 +270,7 @@ int fw_denied_read(struct fw *fw, fw_denied_fn fn, void *ctx, struct fw_error *e
 	int rc = 0;
 
 	for (int id = SET_STATIC; id < SET_COUNT && !rc; id++)
-		rc = gather_set(fw, &t, id, err);
+		rc = gather_set(fw, &t, id, NULL, err);
 	for (size_t i = 0; i < t.n && !rc; i++) {
 		const struct fw_counter *c = &t.c[i];
 		const uint8_t *key = (const uint8_t *)c->class_name;

@@ -17,9 +17,9 @@ static int key_order(const void *a, const void *b)
 
 static bool same_class(const struct elem *a, const struct elem *b)
 {
-	if (!a->chain_class || !b->chain_class)
-		return a->chain_class == b->chain_class;
-	return !strcmp(a->chain_class, b->chain_class);
+	if (!a->class || !b->class)
+		return a->class == b->class;
+	return !strcmp(a->class, b->class);
 }
 
 static bool same_end(uint64_t a, uint64_t b, uint64_t slack_ms)
@@ -134,9 +134,12 @@ static void put_everything(struct batch *b, const struct table *t)
 	put_table(b, NFT_MSG_DELTABLE);
 	put_table(b, NFT_MSG_NEWTABLE);
 	for (int id = 0; id < SET_COUNT; id++)
-		put_set(b, id);
-	for (size_t i = 0; i < t->n; i++)
+		if (!set_is_of_class(id))
+			put_set(b, id, NULL);
+	for (size_t i = 0; i < t->n; i++) {
+		put_class_sets(b, t->chains[i].name);
 		put_chain(b, &t->chains[i]);
+	}
 	for (size_t i = 0; i < t->n; i++)
 		put_rules(b, &t->chains[i]);
 	for (int id = SET_ELEMENTS; id < SET_STATIC; id++)
@@ -149,6 +152,8 @@ static void put_changed(
 	for (size_t i = 0; i < t->n; i++) {
 		const struct shape_chain *h = shape_chain_find(have, t->chains[i].name);
 
+		if (!h)
+			put_class_sets(b, t->chains[i].name);
 		if (!h || (h->base && h->drop != t->chains[i].drop))
 			put_chain(b, &t->chains[i]);
 	}
@@ -183,7 +188,7 @@ int diff_table(struct batch *b, const struct have *have, const struct table *t,
 		        b, replace ? &none : have->elems, &wanted, have->slack_ms, now_ms, out);
 	for (size_t i = 0; !rc && !replace && i < have->shape->n; i++)
 		if (!shape_chain_find(want, have->shape->chains[i].name))
-			del_chain(b, have->shape->chains[i].name);
+			del_class(b, have->shape->chains[i].name);
 	out->replaced = replace;
 	elem_list_clear(&wanted);
 	if (rc)

@@ -227,19 +227,16 @@ static void match_icmp(struct making *m, const struct stmt *s)
 	match_range(m, &s->own, 1);
 }
 
-static void vmap(struct making *m, const struct stmt *s)
+static void match_peer(struct making *m, const struct stmt *s)
 {
 	bool v4 = s->family == AF_INET;
 	uint32_t key = v4 ? (s->ct_dst ? NFT_CT_DST_IP : NFT_CT_SRC_IP)
 	                  : (s->ct_dst ? NFT_CT_DST_IP6 : NFT_CT_SRC_IP6);
-	struct nftnl_expr *e;
 
 	need_family(m, s->family);
 	load_ct(m, key, 0, REG);
 	load_addr(m, s->family, s->dst, v4 ? 4 : 16, REG32(v4 ? 1 : 4));
-	e = lookup(m, fw_sets[s->set].name, false);
-	if (e)
-		set32(e, NFTNL_EXPR_LOOKUP_DREG, NFT_REG_VERDICT);
+	lookup(m, s->name, false);
 }
 
 static void limit(struct making *m, const struct stmt *s)
@@ -347,8 +344,8 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 	case S_ICMP:
 		match_icmp(m, s);
 		break;
-	case S_VMAP:
-		vmap(m, s);
+	case S_PEER:
+		match_peer(m, s);
 		break;
 	case S_LIMIT:
 		limit(m, s);

@@ -87,10 +87,14 @@ static void send_set(struct batch *b, struct nftnl_set *s)
 	batch_seal(b, nlh);
 }
 
-void put_set(struct batch *b, enum set_id id)
+void put_set(struct batch *b, enum set_id id, const char *class)
 {
 	const struct set_def *d = &fw_sets[id];
-	struct nftnl_set *s = set_alloc(d->name, b);
+	char name[FW_CHAIN_MAX];
+	struct nftnl_set *s;
+
+	fw_set_name(id, class, name);
+	s = set_alloc(name, b);
 
 	if (!s)
 		return;
@@ -98,8 +102,6 @@ void put_set(struct batch *b, enum set_id id)
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, d->key_type);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, d->key_len);
 	nftnl_set_set_u32(s, NFTNL_SET_ID, ++b->set_id);
-	if (d->flags & NFT_SET_MAP)
-		nftnl_set_set_u32(s, NFTNL_SET_DATA_TYPE, NFT_DATA_VERDICT);
 	if (d->flags & NFT_SET_EVAL) {
 		nftnl_set_set_u32(s, NFTNL_SET_DESC_SIZE, DENIED_SIZE);
 		nftnl_set_set_u64(s, NFTNL_SET_TIMEOUT, DENIED_TIMEOUT_MS);
@@ -148,6 +150,49 @@ void del_chain(struct batch *b, const char *name)
 	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, FW_TABLE);
 	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, name);
 	batch_seal(b, nlh);
+}
+
+static void del_set(struct batch *b, enum set_id id, const char *class)
+{
+	struct nlmsghdr *nlh = batch_put(b, NFT_MSG_DELSET, 0);
+	char name[FW_CHAIN_MAX];
+
+	if (!nlh)
+		return;
+	fw_set_name(id, class, name);
+	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, FW_TABLE);
+	mnl_attr_put_strz(nlh, NFTA_SET_NAME, name);
+	batch_seal(b, nlh);
+}
+
+static bool class_of(const char *chain, bool *out, const char **class)
+{
+	*out = !strncmp(chain, "out_", 4);
+	*class = chain + (*out ? 4 : 3);
+	return *out || !strncmp(chain, "in_", 3);
+}
+
+void put_class_sets(struct batch *b, const char *chain)
+{
+	const char *class;
+	bool out;
+
+	if (!class_of(chain, &out, &class))
+		return;
+	put_set(b, out ? SET_OUT4 : SET_IN4, class);
+	put_set(b, out ? SET_OUT6 : SET_IN6, class);
+}
+
+void del_class(struct batch *b, const char *chain)
+{
+	const char *class;
+	bool out;
+
+	del_chain(b, chain);
+	if (!class_of(chain, &out, &class))
+		return;
+	del_set(b, out ? SET_OUT4 : SET_IN4, class);
+	del_set(b, out ? SET_OUT6 : SET_IN6, class);
 }
 
 void flush_chain(struct batch *b, const char *name)
@@ -321,35 +366,36 @@ void elem_list_clear(struct elem_list *l)
 	memset(l, 0, sizeof(*l));
 }
 
+static int set_order(const struct elem *x, const struct elem *y)
+{
+	if (x->set != y->set)
+		return x->set < y->set ? -1 : 1;
+	return x->class && y->class ? strcmp(x->class, y->class) : 0;
+}
+
 static int elem_order(const void *a, const void *b)
 {
 	const struct elem *x = a, *y = b;
+	int order = set_order(x, y);
 
-	return x->set != y->set ? (x->set < y->set ? -1 : 1) : memcmp(x->key, y->key, x->len);
+	return order ? order : memcmp(x->key, y->key, x->len);
 }
 
 static void set_add_elem(
         struct nftnl_set *s, const struct elem *w, bool adding, uint64_t now_ms, struct batch *b)
 {
 	struct nftnl_set_elem *e = nftnl_set_elem_alloc();
-	char chain[FW_CHAIN_MAX];
-	bool ok = e && nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, w->key, w->len) == 0;
 
-	if (ok && adding && w->until_ms)
-		nftnl_set_elem_set_u64(
-		        e, NFTNL_SET_ELEM_TIMEOUT, w->until_ms > now_ms ? w->until_ms - now_ms : 1);
-	if (ok && adding && w->chain_class) {
-		fw_class_chain(elem_is_out(w->set), w->chain_class, chain);
-		nftnl_set_elem_set_u32(e, NFTNL_SET_ELEM_VERDICT, (uint32_t)NFT_JUMP);
-		ok = nftnl_set_elem_set_str(e, NFTNL_SET_ELEM_CHAIN, chain) == 0;
-	}
-	if (ok) {
-		nftnl_set_elem_add(s, e);
+	if (!e || nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, w->key, w->len) < 0) {
+		b->failed = true;
+		if (e)
+			nftnl_set_elem_free(e);
 		return;
 	}
-	b->failed = true;
-	if (e)
-		nftnl_set_elem_free(e);
+	if (adding && w->until_ms)
+		nftnl_set_elem_set_u64(
+		        e, NFTNL_SET_ELEM_TIMEOUT, w->until_ms > now_ms ? w->until_ms - now_ms : 1);
+	nftnl_set_elem_add(s, e);
 }
 
 void put_elems(struct batch *b, uint16_t type, struct elem_list *l, uint64_t now_ms)
@@ -359,13 +405,16 @@ void put_elems(struct batch *b, uint16_t type, struct elem_list *l, uint64_t now
 	if (l->n)
 		qsort(l->e, l->n, sizeof(*l->e), elem_order);
 	while (i < l->n && !b->failed) {
-		enum set_id id = l->e[i].set;
-		struct nftnl_set *s = set_alloc(fw_sets[id].name, b);
+		const struct elem *first = &l->e[i];
 		size_t end = i + ELEMS_PER_MESSAGE;
+		char name[FW_CHAIN_MAX];
+		struct nftnl_set *s;
 
+		fw_set_name(first->set, first->class, name);
+		s = set_alloc(name, b);
 		if (!s)
 			return;
-		for (; i < l->n && i < end && l->e[i].set == id; i++)
+		for (; i < l->n && i < end && !set_order(&l->e[i], first); i++)
 			set_add_elem(s, &l->e[i], type == NFT_MSG_NEWSETELEM, now_ms, b);
 		send_elems(b, type, s);
 		nftnl_set_free(s);

@@ -7,7 +7,10 @@
 #include "firewall/table.h"
 
 void put_table(struct batch *b, uint16_t type); /* NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE */
-void put_set(struct batch *b, enum set_id id);
+void put_set(struct batch *b, enum set_id id, const char *class);
+/* The sets that belong to a class' chain; nothing for other chains. */
+void put_class_sets(struct batch *b, const char *chain);
+void del_class(struct batch *b, const char *chain); /* the chain, and its sets */
 void put_chain(struct batch *b, const struct chain *c);
 void del_chain(struct batch *b, const char *name);
 void flush_chain(struct batch *b, const char *name); /* its rules */

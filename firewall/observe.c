@@ -18,7 +18,8 @@
 #include "firewall/netlink.h"
 
 struct seen_set {
-	char name[64];
+	char name[FW_CHAIN_MAX];
+	const char *chain; /* of a class' set, else anonymous */
 	char *text;
 };
 
@@ -137,7 +138,7 @@ static int feed_chain(struct observed *o, const struct nlmsghdr *nlh)
 
 /* ---- sets ---- */
 
-static int add_anonymous(struct observed *o, const char *name)
+static int add_named(struct observed *o, const char *name, const char *chain)
 {
 	struct seen_set *bigger;
 
@@ -150,23 +151,46 @@ static int add_anonymous(struct observed *o, const char *name)
 		return -ENOMEM;
 	o->anonymous = bigger;
 	memset(&bigger[o->n_anonymous], 0, sizeof(*bigger));
+	bigger[o->n_anonymous].chain = chain;
 	strcpy(bigger[o->n_anonymous++].name, name);
 	return 0;
+}
+
+/* A class is a chain and two sets, or else the table is not of our making. */
+static int add_class_set(struct observed *o, int id, const char *class, const char *name)
+{
+	bool out = id == SET_OUT4 || id == SET_OUT6;
+	struct shape_chain *c = NULL;
+	char chain[FW_CHAIN_MAX];
+
+	if (strlen(class) <= FW_NAME_MAX) {
+		snprintf(chain, sizeof(chain), "%s_%s", out ? "out" : "in", class);
+		c = shape_chain_find(&o->shape, chain);
+	}
+	if (!c || o->elems.n) {
+		o->shape.foreign = true;
+		return 0;
+	}
+	c->sets |= id == SET_IN4 || id == SET_OUT4 ? 1 : 2;
+	return add_named(o, name, c->name);
 }
 
 static int add_set(struct observed *o, const struct nftnl_set *s)
 {
 	const char *name = nftnl_set_get_str(s, NFTNL_SET_NAME);
 	uint32_t flags = nftnl_set_get_u32(s, NFTNL_SET_FLAGS);
-	int id = name ? fw_set_by_name(name) : -ENOENT;
+	const char *class = NULL;
+	int id = name ? fw_set_by_name(name, &class) : -ENOENT;
 	const struct set_def *d = &fw_sets[id < 0 ? 0 : id];
 
 	if (name && (flags & NFT_SET_ANONYMOUS))
-		return add_anonymous(o, name);
+		return add_named(o, name, NULL);
 	if (id < 0 || flags != (d->flags | (d->counter ? NFT_SET_EXPR : 0)) ||
 	        nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) != d->key_len ||
 	        (id >= SET_STATIC && nftnl_set_get_u32(s, NFTNL_SET_DESC_SIZE) != DENIED_SIZE))
 		o->shape.foreign = true;
+	else if (class)
+		return add_class_set(o, id, class, name);
 	else
 		o->extra[id] = true;
 	return 0;
@@ -194,21 +218,18 @@ static uint32_t elem_u32(struct nftnl_set_elem *e, uint16_t attr)
 	return nftnl_set_elem_is_set(e, attr) ? nftnl_set_elem_get_u32(e, attr) : 0;
 }
 
-/* The class that an element leads to; "" if it leads where we would never lead it. */
-static const char *elem_class(const struct observed *o, enum set_id id, struct nftnl_set_elem *e)
+/* The class whose set this is, as a part of its chain's name, which stays. */
+static const char *class_of_set(const struct observed *o, const char *set)
 {
-	const char *name = nftnl_set_elem_get_str(e, NFTNL_SET_ELEM_CHAIN);
-	const char *prefix = elem_is_out(id) ? "out_" : "in_";
-	const struct shape_chain *c = name ? shape_chain_find(&o->shape, name) : NULL;
-
-	if (!c || strncmp(name, prefix, strlen(prefix)) ||
-	        elem_u32(e, NFTNL_SET_ELEM_VERDICT) != (uint32_t)NFT_JUMP)
-		return "";
-	return c->name + strlen(prefix);
+	for (size_t i = 0; i < o->n_anonymous; i++)
+		if (o->anonymous[i].chain && !strcmp(o->anonymous[i].name, set))
+			return strchr(o->anonymous[i].chain, '_') + 1;
+	return NULL;
 }
 
 struct feeding {
 	struct observed *o;
+	const char *class;
 	int id; /* enum set_id, or -1: anonymous */
 };
 
@@ -234,10 +255,7 @@ static int feed_elem(struct nftnl_set_elem *e, void *data)
 	}
 	if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION))
 		x.until_ms = f->o->now_ms + nftnl_set_elem_get_u64(e, NFTNL_SET_ELEM_EXPIRATION);
-	if (elem_is_map(x.set))
-		x.chain_class = elem_class(f->o, x.set, e);
-	if (x.chain_class && !*x.chain_class)
-		f->o->shape.foreign = true;
+	x.class = f->class;
 	f->o->rc = elem_list_add(&f->o->elems, &x);
 	return f->o->rc;
 }
@@ -246,7 +264,7 @@ static int feed_elems(struct observed *o, const struct nlmsghdr *nlh)
 {
 	struct nftnl_set *s = nftnl_set_alloc();
 	struct feeding f = {.o = o};
-	const char *name;
+	const char *name, *class = NULL;
 
 	if (!s)
 		return -ENOMEM;
@@ -254,8 +272,11 @@ static int feed_elems(struct observed *o, const struct nlmsghdr *nlh)
 	        is_ours(nftnl_set_get_str(s, NFTNL_SET_TABLE),
 	                nftnl_set_get_u32(s, NFTNL_SET_FAMILY))) {
 		name = nftnl_set_get_str(s, NFTNL_SET_NAME);
-		f.id = name ? fw_set_by_name(name) : -ENOENT;
-		if (f.id >= 0 || o->filling >= 0)
+		f.id = name ? fw_set_by_name(name, &class) : -ENOENT;
+		f.class = class ? class_of_set(o, name) : NULL;
+		if (class && !f.class)
+			o->shape.foreign = true;
+		else if (f.id >= 0 || o->filling >= 0)
 			nftnl_set_elem_foreach(s, feed_elem, &f);
 	}
 	nftnl_set_free(s);
@@ -393,8 +414,14 @@ int observed_feed(struct observed *o, const struct nlmsghdr *nlh)
 int observed_finish(struct observed *o)
 {
 	for (int id = 0; id < SET_COUNT && o->shape.exists; id++)
-		if (!o->extra[id])
+		if (!set_is_of_class(id) && !o->extra[id])
 			o->shape.foreign = true;
+	for (size_t i = 0; i < o->shape.n; i++) {
+		const struct shape_chain *c = &o->shape.chains[i];
+
+		if ((!strncmp(c->name, "in_", 3) || !strncmp(c->name, "out_", 4)) && c->sets != 3)
+			o->shape.foreign = true;
+	}
 	for (int id = SET_ELEMENTS; id < SET_STATIC; id++) {
 		o->shape.statics[id] = points_text(&o->points, id);
 		if (!o->shape.statics[id])
@@ -452,6 +479,10 @@ static int read_sets(struct nlsock *s, struct observed *o, struct fw_error *err)
 		if (o->extra[id])
 			rc = read_set(s, o, fw_sets[id].name, err);
 	for (size_t i = 0; i < o->n_anonymous && !rc; i++) {
+		if (o->anonymous[i].chain) {
+			rc = read_set(s, o, o->anonymous[i].name, err);
+			continue;
+		}
 		o->filling = (int)i;
 		for (size_t k = 0; k < o->points.n; k++) /* the last one's are done with */
 			if (o->points.e[k].set == SET_COUNT)

@@ -11,9 +11,9 @@ struct seen_set;
 
 struct observed {
 	struct shape shape;
-	struct elem_list elems; /* chain_class points into shape.chains' names */
-	bool extra[SET_COUNT];  /* sets we have seen defined as they should be */
-	struct seen_set *anonymous;
+	struct elem_list elems;     /* class points into shape.chains' names */
+	bool extra[SET_COUNT];      /* sets we have seen defined as they should be */
+	struct seen_set *anonymous; /* and the classes' sets */
 	size_t n_anonymous;
 	uint64_t now_ms;
 	struct elem_list points; /* of interval sets: .until_ms is 1 for an end mark */

@@ -359,6 +359,11 @@ struct fw_class *fw_class_find(const struct fw_ruleset *rs, enum fw_dir dir, con
 	return NULL;
 }
 
+static int class_order(const void *a, const void *b)
+{
+	return strcmp((*(struct fw_class *const *)a)->chain, (*(struct fw_class *const *)b)->chain);
+}
+
 int fw_ruleset_add_class(struct fw_ruleset *rs, enum fw_dir dir, const char *name)
 {
 	struct fw_class **bigger, *c;
@@ -375,8 +380,13 @@ int fw_ruleset_add_class(struct fw_ruleset *rs, enum fw_dir dir, const char *nam
 	if (!c)
 		return -ENOMEM;
 	strcpy(c->name, name);
+	snprintf(c->chain, sizeof(c->chain), "%s_%s", dir == FW_OUT ? "out" : "in", name);
+	snprintf(c->set4, sizeof(c->set4), "%s4_%s", dir == FW_OUT ? "out" : "in", name);
+	snprintf(c->set6, sizeof(c->set6), "%s6_%s", dir == FW_OUT ? "out" : "in", name);
 	c->dir = dir;
 	rs->classes[rs->n_classes++] = c;
+	/* Sorted: the same classes make the same table, in whatever order they came. */
+	qsort(rs->classes, rs->n_classes, sizeof(struct fw_class *), class_order);
 	return 0;
 }
 

@@ -16,8 +16,13 @@ struct allow {
 	char comment[FW_COMMENT_MAX + 1];
 };
 
+#define FW_CHAIN_MAX (FW_NAME_MAX + 6)
+
 struct fw_class {
 	char name[FW_NAME_MAX + 1];
+	char chain[FW_CHAIN_MAX]; /* "in_exec" */
+	char set4[FW_CHAIN_MAX];  /* "in4_exec": its peers */
+	char set6[FW_CHAIN_MAX];
 	enum fw_dir dir;
 	struct allow *allows;
 	size_t n;

@@ -14,7 +14,8 @@ struct shape_chain {
 	int hook;
 	int prio;
 	bool drop;
-	char *rules; /* canonical text, a line each; owned */
+	unsigned sets; /* observed classes: 1: has its IPv4 set, 2: its IPv6 set */
+	char *rules;   /* canonical text, a line each; owned */
 };
 
 struct shape {

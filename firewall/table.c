@@ -14,7 +14,6 @@
 #define PAIR(a) ((a) << 6 | (a))
 #define DENIED(a) ((a) << 12 | T_PROTO << 6 | T_PORT)
 
-#define MAP (NFT_SET_MAP | NFT_SET_TIMEOUT)
 #define DYN (NFT_SET_EVAL | NFT_SET_TIMEOUT)
 
 const struct set_def fw_sets[SET_COUNT] = {
@@ -22,10 +21,10 @@ const struct set_def fw_sets[SET_COUNT] = {
         [SET_SELF6] = {"self6", "ipv6_addr", T_IP6, 16, NFT_SET_TIMEOUT, false},
         [SET_ENDPOINT4] = {"endpoint4", "ipv4_addr", T_IP4, 4, 0, false},
         [SET_ENDPOINT6] = {"endpoint6", "ipv6_addr", T_IP6, 16, 0, false},
-        [SET_IN4] = {"in4", "ipv4_addr . ipv4_addr : verdict", PAIR(T_IP4), 8, MAP, true},
-        [SET_IN6] = {"in6", "ipv6_addr . ipv6_addr : verdict", PAIR(T_IP6), 32, MAP, true},
-        [SET_OUT4] = {"out4", "ipv4_addr . ipv4_addr : verdict", PAIR(T_IP4), 8, MAP, true},
-        [SET_OUT6] = {"out6", "ipv6_addr . ipv6_addr : verdict", PAIR(T_IP6), 32, MAP, true},
+        [SET_IN4] = {"in4", "ipv4_addr . ipv4_addr", PAIR(T_IP4), 8, NFT_SET_TIMEOUT, true},
+        [SET_IN6] = {"in6", "ipv6_addr . ipv6_addr", PAIR(T_IP6), 32, NFT_SET_TIMEOUT, true},
+        [SET_OUT4] = {"out4", "ipv4_addr . ipv4_addr", PAIR(T_IP4), 8, NFT_SET_TIMEOUT, true},
+        [SET_OUT6] = {"out6", "ipv6_addr . ipv6_addr", PAIR(T_IP6), 32, NFT_SET_TIMEOUT, true},
         [SET_OVERLAY4] = {"overlay4", "ipv4_addr", T_IP4, 4, NFT_SET_INTERVAL, false},
         [SET_OVERLAY6] = {"overlay6", "ipv6_addr", T_IP6, 16, NFT_SET_INTERVAL, false},
         [SET_TCP] = {"protected_tcp", "inet_service", T_PORT, 2, NFT_SET_INTERVAL, false},
@@ -40,12 +39,29 @@ const struct set_def fw_sets[SET_COUNT] = {
                 24, DYN, false},
 };
 
-int fw_set_by_name(const char *name)
+int fw_set_by_name(const char *name, const char **class)
 {
-	for (int i = 0; i < SET_COUNT; i++)
-		if (!strcmp(fw_sets[i].name, name))
+	for (int i = 0; i < SET_COUNT; i++) {
+		size_t len = strlen(fw_sets[i].name);
+
+		if (strncmp(fw_sets[i].name, name, len))
+			continue;
+		if (!set_is_of_class(i) && !name[len]) {
+			*class = NULL;
 			return i;
+		}
+		if (set_is_of_class(i) && name[len] == '_' && name[len + 1]) {
+			*class = name + len + 1;
+			return i;
+		}
+	}
 	return -ENOENT;
+}
+
+void fw_set_name(enum set_id id, const char *class, char buf[static FW_CHAIN_MAX])
+{
+	snprintf(buf, FW_CHAIN_MAX, "%s%s%s", fw_sets[id].name, class ? "_" : "",
+	        class ? class : "");
 }
 
 struct chain *chain_new(struct table *t, const char *name)

@@ -16,7 +16,6 @@
 #include "firewall/ruleset.h"
 
 #define FW_TABLE_COMMENT "overlayd 1" /* raise it when sets or their keys change */
-#define FW_CHAIN_MAX (FW_NAME_MAX + 5)
 #define DENIED_TIMEOUT_MS 600000
 #define DENIED_SIZE 1024
 
@@ -25,7 +24,7 @@ enum set_id {
 	SET_SELF6,
 	SET_ENDPOINT4,
 	SET_ENDPOINT6,
-	SET_IN4,
+	SET_IN4, /* these four exist once per class: "in4_exec" */
 	SET_IN6,
 	SET_OUT4,
 	SET_OUT6,
@@ -51,7 +50,10 @@ struct set_def {
 	bool counter;   /* each element counts */
 };
 extern const struct set_def fw_sets[SET_COUNT];
-int fw_set_by_name(const char *name); /* an enum set_id, or -ENOENT */
+/* An enum set_id, or -ENOENT. `*class` becomes the class' name within `name`, or NULL. */
+int fw_set_by_name(const char *name, const char **class);
+/* The name of a set as the kernel knows it; `class` for the sets of classes, else NULL. */
+void fw_set_name(enum set_id id, const char *class, char buf[static FW_CHAIN_MAX]);
 
 enum stmt_kind {
 	S_IIFNAME,  /* name, negate */
@@ -68,8 +70,7 @@ enum stmt_kind {
 	S_PORT,     /* l4 protocol in value; dst; one range in ports */
 	S_PORT_SET, /* l4 protocol in value; dst; set */
 	S_ICMP,     /* family; one range of types in ports */
-	S_VMAP,  /* family; ct_dst: flow's peer is its destination; dst: packet's peer likewise; set
-	          */
+	S_PEER,  /* family; ct_dst: flow's peer is its destination; dst: packet's peer; name: set */
 	S_LIMIT, /* value per second */
 	S_DENIED, /* family, dst: whose address; set; port: see enum */
 	S_COUNTER,
@@ -149,7 +150,7 @@ struct elem {
 	enum set_id set;
 	uint8_t len;
 	uint8_t key[32];
-	const char *chain_class; /* maps: the class; else NULL */
+	const char *class; /* which of the classes' sets; else NULL */
 	uint64_t until_ms;
 };
 typedef int (*elem_fn)(void *ctx, const struct elem *e);
@@ -157,15 +158,8 @@ int fw_elems_each(const struct fw_ruleset *rs, elem_fn fn, void *ctx);
 /* At most four. Returns how many. */
 size_t fw_peer_elems(const struct fw_peer *p, struct elem out[static 4]);
 struct elem fw_address_elem(const struct fw_addr *a, uint64_t until_ms, bool endpoint);
-static inline bool elem_is_map(enum set_id s)
+static inline bool set_is_of_class(enum set_id s)
 {
 	return s >= SET_IN4 && s <= SET_OUT6;
 }
-static inline bool elem_is_out(enum set_id s)
-{
-	return s == SET_OUT4 || s == SET_OUT6;
-}
-/* "in_exec": the chain of a class. */
-void fw_class_chain(bool out, const char *class_name, char buf[static FW_CHAIN_MAX]);
-
 #endif

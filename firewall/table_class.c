@@ -13,11 +13,6 @@
 
 #include "firewall/table.h"
 
-void fw_class_chain(bool out, const char *class_name, char buf[static FW_CHAIN_MAX])
-{
-	snprintf(buf, FW_CHAIN_MAX, "%s_%s", out ? "out" : "in", class_name);
-}
-
 static void accept_flow(struct table *t, struct chain *c, int l4, int flow,
         const struct fw_ports *ports, size_t n, const char *comment)
 {
@@ -80,50 +75,27 @@ static void error_rules(
 	free(all);
 }
 
-static int class_order(const void *a, const void *b)
-{
-	const struct fw_class *x = *(struct fw_class *const *)a, *y = *(struct fw_class *const *)b;
-
-	return x->dir != y->dir ? (x->dir < y->dir ? -1 : 1) : strcmp(x->name, y->name);
-}
-
 void fw_build_classes(struct table *t)
 {
-	size_t n = t->rs->n_classes;
-	struct fw_class **sorted = calloc(n ? n : 1, sizeof(struct fw_class *));
+	for (size_t i = 0; i < t->rs->n_classes; i++) {
+		const struct fw_class *class = t->rs->classes[i];
+		struct chain *c = chain_new(t, class->chain);
 
-	if (!sorted) {
-		t->failed = true;
-		return;
-	}
-	if (n)
-		memcpy(sorted, t->rs->classes, n * sizeof(struct fw_class *));
-	qsort(sorted, n, sizeof(struct fw_class *), class_order);
-	for (size_t i = 0; i < n; i++) {
-		const struct fw_class *class = sorted[i];
-		char name[FW_CHAIN_MAX];
-		struct chain *c;
-
-		fw_class_chain(class->dir == FW_OUT, class->name, name);
-		c = chain_new(t, name);
 		if (!c)
-			break;
+			return;
 		for (size_t k = 0; k < class->n; k++)
 			allow_rules(t, c, &class->allows[k]);
 		error_rules(t, c, class, IPPROTO_TCP);
 		error_rules(t, c, class, IPPROTO_UDP);
 	}
-	free(sorted);
 }
 
 static struct elem pair_elem(
         enum set_id set, const struct fw_addr *a, const char *class, uint64_t until_ms)
 {
 	size_t width = a->family == AF_INET ? 4 : 16;
-	struct elem e = {.set = set,
-	        .len = (uint8_t)(2 * width),
-	        .chain_class = class,
-	        .until_ms = until_ms};
+	struct elem e = {
+	        .set = set, .len = (uint8_t)(2 * width), .class = class, .until_ms = until_ms};
 
 	memcpy(e.key, a->bytes, width);
 	memcpy(e.key + width, a->bytes, width);

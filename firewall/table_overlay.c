@@ -118,24 +118,21 @@ static void build_output(struct table *t)
 	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_out");
 }
 
-/* ct direction original ct original ip saddr . ip saddr vmap @in4, and its three kin */
-static void judge(struct table *t, struct chain *c, bool out, uint8_t family)
+/* ct direction original ct original ip saddr . ip saddr @in4_exec jump in_exec */
+static void judge(
+        struct table *t, struct chain *c, bool out, const struct fw_class *class, uint8_t family)
 {
-	enum set_id in = family == AF_INET ? SET_IN4 : SET_IN6;
-	enum set_id outs = family == AF_INET ? SET_OUT4 : SET_OUT6;
+	bool ours = class->dir == FW_OUT; /* did we open this flow? */
+	struct rule *r = rule_new(t, c);
 
-	for (int reply = 0; reply < 2; reply++) {
-		bool ours = reply != out; /* did we open this flow? */
-		struct rule *r = rule_new(t, c);
-
-		rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = reply});
-		rule_add(t, r,
-		        (struct stmt){.kind = S_VMAP,
-		                .family = family,
-		                .ct_dst = ours,
-		                .dst = out,
-		                .set = ours ? outs : in});
-	}
+	rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = ours != out});
+	rule_add(t, r,
+	        (struct stmt){.kind = S_PEER,
+	                .family = family,
+	                .ct_dst = ours,
+	                .dst = out,
+	                .name = family == AF_INET ? class->set4 : class->set6});
+	rule_end(t, r, NFT_JUMP, class->chain);
 }
 
 /* meta l4proto tcp ct direction original limit rate 100/second update @denied_in4
@@ -199,8 +196,10 @@ static void build_device(struct table *t, bool out)
 	/* ip daddr != @self4 counter drop; going out: saddr */
 	rule_drop(t, on_addr(t, c, !out, AF_INET, SET_SELF4, true), "not-self");
 	rule_drop(t, on_addr(t, c, !out, AF_INET6, SET_SELF6, true), "not-self");
-	judge(t, c, out, AF_INET);
-	judge(t, c, out, AF_INET6);
+	for (size_t i = 0; i < t->rs->n_classes; i++) {
+		judge(t, c, out, t->rs->classes[i], AF_INET);
+		judge(t, c, out, t->rs->classes[i], AF_INET6);
+	}
 	rule_end(t, rule_new(t, c), NFT_GOTO, out ? "denied_out" : "denied_in");
 }
 

@@ -135,9 +135,9 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		fputs(s->family == AF_INET ? "icmp type " : "icmpv6 type ", f);
 		print_ports(f, s);
 		break;
-	case S_VMAP:
-		fprintf(f, "ct original %s %s . %s %s vmap @%s", ip(s->family),
-		        s->ct_dst ? "daddr" : "saddr", ip(s->family), addr, fw_sets[s->set].name);
+	case S_PEER:
+		fprintf(f, "ct original %s %s . %s %s @%s", ip(s->family),
+		        s->ct_dst ? "daddr" : "saddr", ip(s->family), addr, s->name);
 		break;
 	case S_LIMIT:
 		fprintf(f, "limit rate %d/second", s->value);
@@ -178,6 +178,7 @@ static void print_chain(FILE *f, const struct chain *c)
 struct printing {
 	FILE *f;
 	enum set_id set;
+	const char *class;
 	size_t n;
 	uint64_t now_ms;
 };
@@ -215,14 +216,14 @@ static int print_span(void *ctx, const struct span *s, size_t len)
 static int print_elem(void *ctx, const struct elem *e)
 {
 	struct printing *p = ctx;
-	size_t len = elem_is_map(e->set) ? e->len / 2u : e->len;
-	char chain[FW_CHAIN_MAX];
+	size_t len = set_is_of_class(e->set) ? e->len / 2u : e->len;
 
-	if (e->set != p->set || (e->until_ms && e->until_ms <= p->now_ms))
+	if (e->set != p->set || (p->class && strcmp(p->class, e->class)) ||
+	        (e->until_ms && e->until_ms <= p->now_ms))
 		return 0;
 	open_elements(p);
 	print_key(p->f, e->key, len);
-	if (elem_is_map(e->set)) {
+	if (set_is_of_class(e->set)) {
 		fputs(" . ", p->f);
 		print_key(p->f, e->key + len, len);
 	}
@@ -231,19 +232,18 @@ static int print_elem(void *ctx, const struct elem *e)
 
 		fprintf(p->f, " timeout %" PRIu64 "s%" PRIu64 "ms", left / 1000, left % 1000);
 	}
-	if (e->chain_class) {
-		fw_class_chain(elem_is_out(e->set), e->chain_class, chain);
-		fprintf(p->f, " : jump %s", chain);
-	}
 	return 0;
 }
 
-static void print_set(FILE *f, const struct fw_ruleset *rs, enum set_id id, uint64_t now_ms)
+static void print_set(
+        FILE *f, const struct fw_ruleset *rs, enum set_id id, const char *class, uint64_t now_ms)
 {
 	const struct set_def *d = &fw_sets[id];
-	struct printing p = {.f = f, .set = id, .now_ms = now_ms};
+	struct printing p = {.f = f, .set = id, .class = class, .now_ms = now_ms};
+	char name[FW_CHAIN_MAX];
 
-	fprintf(f, "\t%s %s {\n\t\ttype %s\n", elem_is_map(id) ? "map" : "set", d->name, d->type);
+	fw_set_name(id, class, name);
+	fprintf(f, "\tset %s {\n\t\ttype %s\n", name, d->type);
 	if (id >= SET_STATIC)
 		fputs("\t\tflags dynamic,timeout\n\t\tsize 1024\n\t\ttimeout 10m\n", f);
 	else if (d->flags & NFT_SET_INTERVAL)
@@ -272,7 +272,14 @@ int fw_ruleset_print(const struct fw_ruleset *rs, FILE *to)
 	fprintf(to, "add table inet %s\ndelete table inet %s\n", FW_TABLE, FW_TABLE);
 	fprintf(to, "table inet %s {\n\tcomment \"%s\"\n", FW_TABLE, FW_TABLE_COMMENT);
 	for (int i = 0; i < SET_COUNT; i++)
-		print_set(to, rs, i, now_ms);
+		if (!set_is_of_class(i))
+			print_set(to, rs, i, NULL, now_ms);
+	for (size_t i = 0; i < rs->n_classes; i++) {
+		bool out = rs->classes[i]->dir == FW_OUT;
+
+		print_set(to, rs, out ? SET_OUT4 : SET_IN4, rs->classes[i]->name, now_ms);
+		print_set(to, rs, out ? SET_OUT6 : SET_IN6, rs->classes[i]->name, now_ms);
+	}
 	for (size_t i = 0; i < t.n; i++)
 		print_chain(to, &t.chains[i]);
 	fputs("}\n", to);
