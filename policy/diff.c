@@ -247,7 +247,7 @@ static void settings_list(struct settings *s, const struct policy *policy)
 	setting_add(s, "policy", "firewall", "%s", pol_firewall_words[policy->firewall]);
 	setting_add(s, "policy", "port", "%u", policy->port);
 	sections_list(s, policy);
-	qsort(s->all, s->n, sizeof(*s->all), setting_value_compare);
+	pol_sort(s->all, s->n, sizeof(*s->all), setting_value_compare);
 }
 
 static void settings_diff(struct pol_differ *d)
@@ -316,7 +316,7 @@ static int diff_run(struct pol_differ *d, struct policy_diff *out)
 	pol_ports_diff(d);
 	settings_diff(d);
 	if (d->n)
-		qsort(d->rows, d->n, sizeof(*d->rows), row_compare);
+		pol_sort(d->rows, d->n, sizeof(*d->rows), row_compare);
 	return rows_hand_over(d, out);
 }
 

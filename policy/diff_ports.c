@@ -50,7 +50,7 @@ static void spans_make(struct pol_differ *d, const struct policy *policy, struct
 	}
 	if (!spans->n)
 		return;
-	qsort(spans->all, spans->n, sizeof(*spans->all), span_compare);
+	pol_sort(spans->all, spans->n, sizeof(*spans->all), span_compare);
 	for (size_t i = 1; i < spans->n; i++) {
 		struct span *last = &spans->all[n], *span = &spans->all[i];
 

@@ -187,7 +187,7 @@ static void windows_merge(struct windows *w)
 {
 	size_t n = 0;
 
-	qsort(w->all, w->n, sizeof(w->all[0]), window_compare);
+	pol_sort(w->all, w->n, sizeof(w->all[0]), window_compare);
 	for (size_t i = 1; i < w->n; i++) {
 		if (w->all[i].start > w->all[n].end)
 			w->all[++n] = w->all[i];

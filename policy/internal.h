@@ -195,6 +195,8 @@ bool pol_addr_is_broadcast(const struct policy_addr *addr, uint8_t len);
 /* A decimal number without leading zeros. -EINVAL: no number; -ERANGE: above max. */
 int pol_number_parse(const char *text, size_t len, uint64_t max, uint64_t *out);
 bool pol_name_valid(const char *text);
+/* qsort() that takes NULL for no items. */
+void pol_sort(void *items, size_t n, size_t size, int (*compare)(const void *, const void *));
 const char *pol_proto_name(enum policy_proto proto);
 void pol_ports_print(const struct policy_ports *ports, char *buf, size_t size);
 void pol_endpoint_print(const struct policy_endpoint *endpoint, char *buf, size_t size);

@@ -162,7 +162,7 @@ static int names_read(DIR *dir, char ***out, size_t *n_out)
 	if (errno)
 		goto fail;
 	if (n)
-		qsort(names, n, sizeof(*names), text_compare);
+		pol_sort(names, n, sizeof(*names), text_compare);
 	*out = names;
 	*n_out = n;
 	return 0;

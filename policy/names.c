@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "policy/names.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "policy/internal.h"
 
 #define GUESS_LEN 64U
 
@@ -98,6 +101,12 @@ static unsigned edit_distance(const char *a, size_t n, const char *b, size_t m)
 		row = oldest;
 	}
 	return above[m];
+}
+
+void pol_sort(void *items, size_t n, size_t size, int (*compare)(const void *, const void *))
+{
+	if (n > 1)
+		qsort(items, n, size, compare);
 }
 
 void pol_guess_init(struct pol_guess *guess, const char *wanted)

@@ -36,7 +36,7 @@ static void sources_take(struct pol_ctx *ctx, const struct policy_file *files, s
 			source->len -= 3;
 		}
 	}
-	qsort(ctx->sources, n, sizeof(*ctx->sources), source_compare);
+	pol_sort(ctx->sources, n, sizeof(*ctx->sources), source_compare);
 }
 
 static bool sizes_check(struct pol_ctx *ctx)
@@ -143,7 +143,7 @@ static void roles_finish(struct pol_ctx *ctx)
 
 	for (size_t i = 0; i < ctx->n_roles; i++)
 		places[i] = (struct role_place){ctx->roles[i], (uint16_t)i};
-	qsort(places, ctx->n_roles, sizeof(places[0]), role_compare);
+	pol_sort(places, ctx->n_roles, sizeof(places[0]), role_compare);
 	for (size_t i = 0; i < ctx->n_roles; i++) {
 		names[i] = places[i].name;
 		now[places[i].old] = (uint16_t)i;
@@ -157,7 +157,7 @@ static void roles_finish(struct pol_ctx *ctx)
 		for (size_t j = 0; j < ctx->peers[i].n_roles; j++)
 			roles[j] = now[roles[j]];
 		if (roles)
-			qsort(roles, ctx->peers[i].n_roles, sizeof(*roles), index_compare);
+			pol_sort(roles, ctx->peers[i].n_roles, sizeof(*roles), index_compare);
 	}
 	if (ctx->n_roles)
 		memcpy(ctx->role_held, held, ctx->n_roles * sizeof(held[0]));
@@ -184,7 +184,7 @@ static void tables_finish(struct pol_ctx *ctx)
 	struct pol_names table = {0};
 
 	if (ctx->n_peers)
-		qsort(ctx->peers, ctx->n_peers, sizeof(*ctx->peers), peer_compare);
+		pol_sort(ctx->peers, ctx->n_peers, sizeof(*ctx->peers), peer_compare);
 	for (size_t i = 0; i < ctx->n_peers; i++)
 		pol_names_put(&ctx->scratch, &table, ctx->peers[i].name, (uint32_t)i);
 	ctx->peer_names = table;

@@ -255,7 +255,7 @@ void pol_failovers_parse(struct pol_ctx *ctx, const struct pol_node *node)
 		if (name)
 			all[n++] = failover;
 	}
-	qsort(all, n, sizeof(*all), failover_compare);
+	pol_sort(all, n, sizeof(*all), failover_compare);
 	ctx->policy->failovers = all;
 	ctx->policy->n_failovers = n;
 }

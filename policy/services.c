@@ -154,7 +154,7 @@ void pol_services_parse(struct pol_ctx *ctx, const struct pol_node *node)
 			}
 	}
 	pol_builtins_add(ctx);
-	qsort(ctx->services, ctx->n_services, sizeof(*ctx->services), service_compare);
+	pol_sort(ctx->services, ctx->n_services, sizeof(*ctx->services), service_compare);
 	for (size_t i = 0; i < ctx->n_services; i++)
 		pol_names_put(
 		        &ctx->scratch, &ctx->service_names, ctx->services[i].name, (uint32_t)i);

@@ -226,7 +226,7 @@ static void site_put(struct pol_ctx *ctx, const struct policy_site *site)
 /* Zones are loaded once more, into the policy, in the final order of the sites. */
 static void sites_finish(struct pol_ctx *ctx)
 {
-	qsort(ctx->sites, ctx->n_sites, sizeof(*ctx->sites), site_compare);
+	pol_sort(ctx->sites, ctx->n_sites, sizeof(*ctx->sites), site_compare);
 	ctx->full->zones = pol_array(&ctx->keep, ctx->n_sites, sizeof(*ctx->full->zones));
 	for (size_t i = 0; i < ctx->n_sites; i++) {
 		pol_names_put(&ctx->scratch, &ctx->site_names, ctx->sites[i].name, (uint32_t)i);

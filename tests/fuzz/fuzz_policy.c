@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * policy_parse: whatever the files hold, a report or a policy, never both and never half; what is
+ * taken prints, and its print parses to the same print. A line "%%%" separates policy.yaml from a
+ * file in peers.d.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/policy.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void roundtrip(const struct policy *policy)
+{
+	struct policy_report report;
+	struct policy_file file = {.name = "policy.yaml"};
+	struct policy_diff diff;
+	struct policy *again;
+	char *text = policy_print(policy), *text_again;
+
+	if (!text)
+		abort();
+	file.data = text;
+	file.len = strlen(text);
+	policy_report_init(&report);
+	if (policy_parse(&file, 1, &again, &report))
+		abort(); /* what we print must be good */
+	text_again = policy_print(again);
+	if (strcmp(text, text_again) != 0 || memcmp(policy->digest, again->digest, 32) != 0)
+		abort();
+	if (policy_diff(policy, again, &diff) || diff.n_rows)
+		abort();
+	policy_diff_clear(&diff);
+	policy_unref(again);
+	policy_report_clear(&report);
+	free(text);
+	free(text_again);
+}
+
+static void ask(const struct policy *policy)
+{
+	uint64_t bits[POLICY_ALLOWS_MAX / 64 + 1];
+
+	for (size_t i = 0; i < policy->n_peers && i < 8; i++) {
+		const struct policy_peer *a = &policy->peers[i];
+		int64_t next;
+
+		policy_peer_active(policy, a, 1800000000, &next);
+		if (next <= 1800000000 || policy_peer_by_name(policy, a->name) != a ||
+		        policy_peer_by_key(policy, &a->key) != a ||
+		        policy_peer_by_addr(policy, &a->addr6) != a)
+			abort();
+		for (size_t j = 0; j < policy->n_peers && j < 8; j++) {
+			struct policy_verdict verdict;
+			size_t n = policy_allows_between(policy, a, &policy->peers[j], bits);
+
+			if (i != j && (policy_explain(policy, a, &policy->peers[j], POLICY_TCP, 22,
+			                       POLICY_ANY_TIME, &verdict) ||
+			                      (verdict.allow && !n)))
+				abort();
+		}
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct policy_file files[2] = {
+	        {"policy.yaml", (const char *)data, size}, {"peers.d/a.yaml", NULL, 0}};
+	const uint8_t *cut = size ? memmem(data, size, "\n%%%\n", 5) : NULL;
+	struct policy *policy = NULL;
+	struct policy_report report;
+	int ret;
+
+	if (cut) {
+		files[0].len = (size_t)(cut - data) + 1;
+		files[1].data = (const char *)cut + 5;
+		files[1].len = size - (size_t)(cut + 5 - data);
+	}
+	policy_report_init(&report);
+	ret = policy_parse(files, cut ? 2 : 1, &policy, &report);
+	if ((ret == 0) != (policy != NULL) || (ret == 0) != (report.n_errors == 0))
+		abort();
+	if (report.n_faults > POLICY_FAULTS_MAX)
+		abort();
+	if (policy) {
+		roundtrip(policy);
+		ask(policy);
+	}
+	policy_unref(policy);
+	policy_report_clear(&report);
+	return 0;
+}
