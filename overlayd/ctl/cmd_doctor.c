@@ -25,11 +25,12 @@ void doctor_add(json_t *checks, const char *name, const char *level, const char 
 	json_array_append_new(checks, check);
 }
 
-/* What only the daemon sees; without one that is a finding itself. */
-static void daemon_checks(struct ctl *ctl, json_t *checks)
+/* What only the daemon sees; without one that is a finding itself. Did it tell? */
+static bool daemon_checks(struct ctl *ctl, json_t *checks)
 {
 	struct overlay *overlay;
 	json_t *answer = NULL;
+	bool told;
 
 	if (overlay_connect(&overlay, ctl->socket, 5000) < 0)
 		doctor_add(checks, "overlayd", "bad",
@@ -40,8 +41,10 @@ static void daemon_checks(struct ctl *ctl, json_t *checks)
 		        "runs, but does not tell its own checks");
 	else
 		json_array_extend(checks, json_object_get(answer, "checks"));
-	json_decref(answer);
 	overlay_close(overlay);
+	told = answer != NULL;
+	json_decref(answer);
+	return told;
 }
 
 static enum table_colour level_colour(const char *level)
@@ -94,9 +97,10 @@ static int run_doctor(struct ctl *ctl, int argc, char **argv)
 	int rc;
 
 	ctl_arguments(ctl, argc, argv, 0, 0);
-	daemon_checks(ctl, checks);
+	if (!daemon_checks(ctl, checks))
+		doctor_port(checks, doctor_policy_port(ctl));
 	doctor_files(ctl, checks);
-	doctor_machine(ctl, checks);
+	doctor_machine(checks);
 	rc = count(checks, "bad") ? CTL_NO : CTL_OK;
 	if (ctl->json)
 		ctl_print_json(json_pack("{s:b, s:O}", "ok", rc == CTL_OK, "checks", checks));

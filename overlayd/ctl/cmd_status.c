@@ -36,7 +36,9 @@ __attribute__((format(printf, 2, 3))) static void line(const char *name, const c
 	if (!*text)
 		return;
 	ctl_clean(text);
-	printf("  %-9s %s\n", name, text);
+	printf("  %-9s ", name);
+	table_wrap(stdout, text, 12, table_terminal(stdout));
+	putchar('\n');
 }
 
 /* "what: why", or only one of them. */

@@ -11,8 +11,14 @@
 __attribute__((format(printf, 5, 6))) void doctor_add(json_t *checks, const char *name,
         const char *level, const char *mend, const char *format, ...);
 
-void doctor_files(struct ctl *ctl, json_t *checks); /* doctor_files.c: rights, policy, zoneinfo */
-void doctor_machine(
-        struct ctl *ctl, json_t *checks); /* doctor_machine.c: kernel, ports, MTU, clock */
+/* Rights, node key, policy, time zones: doctor_files.c */
+void doctor_files(struct ctl *ctl, json_t *checks);
+/* The UDP port of the policy's files, or the usual one. */
+uint16_t doctor_policy_port(struct ctl *ctl);
+
+/* Kernel, MTU, clock: doctor_machine.c */
+void doctor_machine(json_t *checks);
+/* Is that port bound? Only asked where no daemon tells it. */
+void doctor_port(json_t *checks, uint16_t port);
 
 #endif

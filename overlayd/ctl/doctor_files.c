@@ -124,11 +124,11 @@ static void check_policy(
 	policy_report_init(&report);
 	rc = policy_load(ctl->config, out, &report);
 	if (rc < 0)
-		doctor_add(checks, "policy", "bad", "overlayctl check",
+		doctor_add(checks, "policy files", "bad", "overlayctl check",
 		        "%s: errors: %zu; the first: %s", ctl->config, report.n_errors,
 		        report.n_faults ? report.faults[0].message : strerror(-rc));
 	else
-		doctor_add(checks, "policy", report.n_warnings ? "warn" : "ok",
+		doctor_add(checks, "policy files", report.n_warnings ? "warn" : "ok",
 		        report.n_warnings ? "overlayctl check" : "",
 		        "serial %llu, peers: %zu, warnings: %zu",
 		        (unsigned long long)(*out)->serial, (*out)->n_peers, report.n_warnings);
@@ -166,4 +166,18 @@ void doctor_files(struct ctl *ctl, json_t *checks)
 	check_policy(ctl, checks, have ? &key : NULL, &policy);
 	check_zones(checks, policy);
 	policy_unref(policy);
+}
+
+uint16_t doctor_policy_port(struct ctl *ctl)
+{
+	struct policy_report report;
+	struct policy *policy = NULL;
+	uint16_t port = 4500;
+
+	policy_report_init(&report);
+	if (!policy_load(ctl->config, &policy, &report))
+		port = policy->port;
+	policy_report_clear(&report);
+	policy_unref(policy);
+	return port;
 }

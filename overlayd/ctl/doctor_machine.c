@@ -16,7 +16,6 @@
 
 #include "ctl/doctor.h"
 
-#define IKE_PORT 4500
 #define BUILT_AFTER 1704067200 /* 2024-01-01: an earlier clock is wrong */
 #define MTU_LEAST 1280         /* an IPv6 link; with less, inner packets get tiny */
 
@@ -106,21 +105,19 @@ static bool udp_bound(const char *file, unsigned port)
 	return found;
 }
 
-static void check_port(json_t *checks)
+void doctor_port(json_t *checks, uint16_t port)
 {
-	bool v4 = udp_bound("/proc/net/udp", IKE_PORT), v6 = udp_bound("/proc/net/udp6", IKE_PORT);
+	bool v4 = udp_bound("/proc/net/udp", port), v6 = udp_bound("/proc/net/udp6", port);
 
 	if (v4 || v6)
-		doctor_add(checks, "UDP 4500", "ok", "",
-		        "bound (%s); whether packets reach it, only a peer can see: overlayctl "
-		        "status",
+		doctor_add(checks, "UDP port", "ok", "", "UDP %u is bound (%s)", port,
 		        v4 && v6 ? "IPv4 and IPv6"
 		        : v4     ? "IPv4"
 		                 : "IPv6");
 	else
-		doctor_add(checks, "UDP 4500", "bad",
-		        "systemctl start strongswan; it must have port_nat_t 4500",
-		        "nobody has bound it: charon does not run, or uses another port");
+		doctor_add(checks, "UDP port", "bad",
+		        "systemctl start strongswan; its port_nat_t must be this one",
+		        "nobody has bound UDP %u: charon does not run, or uses another port", port);
 }
 
 static int mtu_of(const char *name)
@@ -174,23 +171,21 @@ static void check_clock(json_t *checks)
 	int state = adjtimex(&timex);
 
 	if (time(NULL) < BUILT_AFTER)
-		doctor_add(checks, "clock", "bad",
+		doctor_add(checks, "system clock", "bad",
 		        "set it: timedatectl set-time, or an NTP service",
 		        "it is before 2024: `until` and `hours` would be judged wrongly");
 	else if (state < 0 || state == TIME_ERROR || timex.status & STA_UNSYNC)
-		doctor_add(checks, "clock", "warn",
+		doctor_add(checks, "system clock", "warn",
 		        "an NTP service, where peers have until or hours",
 		        "not synchronised; only `until` and `hours` need it");
 	else
-		doctor_add(checks, "clock", "ok", "", "synchronised");
+		doctor_add(checks, "system clock", "ok", "", "synchronised");
 }
 
-void doctor_machine(struct ctl *ctl, json_t *checks)
+void doctor_machine(json_t *checks)
 {
-	(void)ctl;
 	check_nft(checks);
 	check_xfrm(checks);
-	check_port(checks);
 	check_mtu(checks);
 	check_clock(checks);
 }

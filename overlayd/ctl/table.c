@@ -169,8 +169,14 @@ static size_t line_fit(const char *text, size_t room)
 	return at;
 }
 
-static void wrapped(FILE *out, const char *text, size_t indent, size_t room)
+void table_wrap(FILE *out, const char *text, size_t indent, size_t columns)
 {
+	size_t room = columns > indent ? columns - indent : 0;
+
+	if (room < WRAP_LEAST) {
+		fputs(text, out);
+		return;
+	}
 	for (bool first = true; *text; first = false) {
 		size_t len = line_fit(text, room);
 
@@ -197,7 +203,6 @@ static void print_cell(struct printer *p, size_t column, enum table_colour colou
 {
 	size_t width = p->widths[column], mine = table_width(text);
 	bool right = right_aligned(p->table, column);
-	size_t room = p->columns > p->at ? p->columns - p->at : 0;
 
 	if (!width)
 		return;
@@ -207,8 +212,8 @@ static void print_cell(struct printer *p, size_t column, enum table_colour colou
 		fprintf(p->out, "%*s%s", (int)p->owed, "",
 		        p->colour ? table_colour_code(colour) : "");
 		p->owed = 0;
-		if (column == p->last && !right && room >= WRAP_LEAST)
-			wrapped(p->out, text, p->at, room);
+		if (column == p->last && !right)
+			table_wrap(p->out, text, p->at, p->columns);
 		else
 			fputs(text, p->out);
 		if (p->colour && colour != TABLE_PLAIN)

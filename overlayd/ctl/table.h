@@ -26,6 +26,9 @@ void table_cell(struct table *table, enum table_colour colour, const char *text)
  * a line; 0: do not wrap. */
 int table_print(const struct table *table, FILE *out, bool colour, size_t columns);
 
+/* Print a text that begins at `indent` cells; what does not fit into `columns` goes beneath it. */
+void table_wrap(FILE *out, const char *text, size_t indent, size_t columns);
+
 /* How wide is this stream's terminal? 0 when it is none. */
 size_t table_terminal(FILE *out);
 /* Cells that a UTF-8 text takes. */
