@@ -142,6 +142,8 @@ static void on_rows(void *user, const struct vici_result *r)
 	ev.sas.n = req->rows.n;
 	ev.sas.truncated = req->rows.truncated;
 	world_event(req->charon->world, &ev);
+	if (req->rows.n > 100)
+		world_trim_soon(req->charon->world);
 	request_free(req);
 }
 

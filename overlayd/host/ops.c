@@ -57,6 +57,7 @@ static void pending_end(struct ops *ops, struct pending *pending)
 	else
 		control_call_fail(pending->call, -ENOMEM);
 	free(pending);
+	world_trim_soon(ops->world);
 }
 
 static void pending_check(struct ops *ops)
@@ -120,6 +121,7 @@ static int op_status(void *user, struct control_call *call, const json_t *params
 		return pending_add(ops, call, NULL, STATUS_WAIT_US);
 	}
 	*out = status_json(ops->world);
+	world_trim_soon(ops->world);
 	return *out ? 0 : -ENOMEM;
 }
 
@@ -148,6 +150,7 @@ static int op_firewall(void *user, struct control_call *call, const json_t *para
 		err = *out ? 0 : -ENOMEM;
 	}
 	free(text);
+	world_trim_soon(ops->world);
 	return err;
 }
 

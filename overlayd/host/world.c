@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,8 @@ static void engine_feed(struct world *world, struct engine_event *ev)
 
 	ev->now.mono_us = world_now_us();
 	ev->now.wall_s = state_clock_now(&world->clock);
+	world->untrimmed++;
+	world->stepped_us = ev->now.mono_us;
 	err = engine_step(world->engine, ev, &out);
 	if (err)
 		log_error("out of memory: the engine will come back to it");
@@ -113,11 +116,14 @@ static void tick_set(struct world *world)
 	sd_event_source_set_enabled(world->tick, SD_EVENT_ONESHOT);
 }
 
+static void trim_later(struct world *world);
+
 static void world_settle(struct world *world)
 {
 	results_drain(world);
 	world->running = false;
 	tick_set(world);
+	trim_later(world);
 	ops_changed(world);
 }
 
@@ -159,6 +165,49 @@ void world_result(struct world *world, uint64_t id, int error, const char *text)
 		return;
 	world->running = true;
 	world_settle(world);
+}
+
+/*
+ * A burst (a thousand peers at start) leaves the heap in shreds. Once it is quiet the free pages go
+ * back to the system.
+ */
+#define TRIM_STEPS 200
+#define TRIM_QUIET_US 1000000
+
+static int on_quiet(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct world *world = user;
+	int64_t quiet = world_now_us() - world->stepped_us;
+
+	(void)usec;
+	if (quiet < TRIM_QUIET_US) {
+		sd_event_source_set_time(
+		        source, (uint64_t)(world->stepped_us + TRIM_QUIET_US + 1000));
+		return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	}
+	world->untrimmed = 0;
+	free(world->results);
+	world->results = NULL;
+	world->results_cap = world->n_results = world->results_at = 0;
+	malloc_trim(0);
+	return 0;
+}
+
+static void trim_later(struct world *world)
+{
+	int enabled = SD_EVENT_OFF;
+
+	sd_event_source_get_enabled(world->trim, &enabled);
+	if (world->untrimmed < TRIM_STEPS || enabled != SD_EVENT_OFF)
+		return;
+	sd_event_source_set_time(world->trim, (uint64_t)(world_now_us() + TRIM_QUIET_US));
+	sd_event_source_set_enabled(world->trim, SD_EVENT_ONESHOT);
+}
+
+void world_trim_soon(struct world *world)
+{
+	world->untrimmed = TRIM_STEPS;
+	trim_later(world);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
@@ -244,6 +293,11 @@ int world_new(struct world **out, const struct world_options *options, char *err
 		ret = sd_event_add_time(world->event, &world->tick, CLOCK_BOOTTIME, UINT64_MAX,
 		        1000, on_tick, world);
 	if (ret >= 0)
+		ret = sd_event_add_time(world->event, &world->trim, CLOCK_BOOTTIME, UINT64_MAX,
+		        1000000, on_quiet, world);
+	if (ret >= 0)
+		ret = sd_event_source_set_enabled(world->trim, SD_EVENT_OFF);
+	if (ret >= 0)
 		ret = engine_make(world);
 	if (ret >= 0)
 		ret = adapters_make(world, err, err_size);
@@ -295,6 +349,7 @@ void world_free(struct world *world)
 	dataplane_free(world->dataplane);
 	fwadapt_free(world->firewall);
 	sd_event_source_disable_unref(world->tick);
+	sd_event_source_disable_unref(world->trim);
 	(void)state_clock_save(&world->clock);
 	free(world->policy_error);
 	free(world->results);

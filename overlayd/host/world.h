@@ -63,11 +63,14 @@ struct world {
 
 	/* world.c's own */
 	sd_event_source *tick;
+	sd_event_source *trim;
 	int64_t tick_at; /* what the timer is set to */
 	struct world_result *results;
 	size_t n_results, results_cap, results_at;
-	bool running; /* the engine or its effects are at work */
-	bool broken;  /* out of memory in a step: try again at the next wakeup */
+	unsigned int untrimmed; /* steps since memory was given back */
+	int64_t stepped_us;     /* the last step */
+	bool running;           /* the engine or its effects are at work */
+	bool broken;            /* out of memory in a step: try again at the next wakeup */
 };
 
 int64_t world_now_us(void); /* CLOCK_BOOTTIME */
@@ -83,6 +86,9 @@ void world_free(struct world *world);
 void world_event(struct world *world, struct engine_event *ev);
 /* How effect `id` ended; text may be NULL, it is copied. */
 void world_result(struct world *world, uint64_t id, int error, const char *text);
+
+/* Much memory was used for a moment: give it back once it is quiet. */
+void world_trim_soon(struct world *world);
 
 /* --flush: everything of ours is taken away: SAs, connections, routes, addresses, table. */
 int world_flush(const struct world_options *options, char *err, size_t err_size);
