@@ -97,5 +97,6 @@ clean:
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 include tests/tests.mk
+include tests/sim/sim.mk
 -include tests/vm/vm.mk
 -include images/deb.mk

@@ -91,6 +91,9 @@ void clock_judge_self(struct engine *e)
 	if (e->self && (e->self->has_until || e->self->hours))
 		e->self_active = policy_peer_active(e->policy, e->self, clock_wall_s(e), &next);
 	e->self_change_us = wall_to_mono(e, next);
+	e->self_change_wall_s = next;
+	if (IMPAIRED(IMPAIR_FORGET_EXPIRY))
+		e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 }
 
 void clock_warn(struct engine *e, struct peer *p)

@@ -55,7 +55,7 @@ int engine_new(struct engine **out, const struct engine_config *config)
 		e->cfg = *config;
 	config_defaults(&e->cfg);
 	e->rng = e->cfg.seed;
-	e->self_change_us = ENGINE_NEVER;
+	e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 	e->base_dirty = true;
 	e->plane_dirty = true;
 	text_set(e->charon_text, sizeof(e->charon_text), "not connected yet");

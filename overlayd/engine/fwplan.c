@@ -32,16 +32,30 @@ static uint64_t underlay_digest(
 	return h;
 }
 
+/* When its time ends, or ours: either end may deny. */
+static int64_t elem_expires(const struct engine *e, const struct peer *p, int64_t *wall_s)
+{
+	int64_t at = p->timed ? p->change_mono_us : ENGINE_NEVER;
+
+	*wall_s = p->timed ? p->change_wall_s : ENGINE_NEVER;
+	if (e->self_change_us < at) {
+		at = e->self_change_us;
+		*wall_s = e->self_change_wall_s;
+	}
+	return at;
+}
+
 static struct fw_elem elem_wanted(const struct engine *e, const struct peer *p)
 {
 	struct policy_addr addrs[CANDIDATES_MAX];
 	struct fw_elem el = {
 	        .class_in = p->class_in,
 	        .class_out = p->class_out,
-	        .expires_mono_us = p->timed ? p->change_mono_us : ENGINE_NEVER,
 	};
+	int64_t wall_s;
 	size_t n;
 
+	el.expires_mono_us = elem_expires(e, p, &wall_s);
 	el.underlay = underlay_digest(e, p, addrs, &n);
 	return el;
 }
@@ -69,8 +83,7 @@ static void elem_fill(struct engine *e, struct peer *p, struct engine_fw_peer *o
 	out->addr6 = p->addr6;
 	out->class_in = p->class_in;
 	out->class_out = p->class_out;
-	out->expires_mono_us = p->timed ? p->change_mono_us : ENGINE_NEVER;
-	out->expires_wall_s = p->timed ? p->change_wall_s : ENGINE_NEVER;
+	out->expires_mono_us = elem_expires(e, p, &out->expires_wall_s);
 	if (IMPAIRED(IMPAIR_EXPIRY_IN_DAEMON_ONLY))
 		out->expires_mono_us = out->expires_wall_s = ENGINE_NEVER;
 	underlay_digest(e, p, addrs, &out->n_underlay);

@@ -22,6 +22,7 @@
 
 #define CHILD_GRACE_US 1000000    /* before a duplicate is ended */
 #define SAME_SIDE_DUP_US 10000000 /* before the responder ends one of two of the initiator's */
+#define CROSSING_US 5000000       /* SAs built within this crossed each other */
 #define LEAVING_MAX_US 60000000   /* an SA that is being deleted for longer is ended by force */
 #define LIST_GAP_US 100000        /* between two lists */
 #define RESOLVE_AGAIN_US 60000000
@@ -246,7 +247,7 @@ struct engine {
 	const struct policy_peer *self;
 	bool have_key, self_active, self_told_missing;
 	struct policy_key own_key;
-	int64_t self_change_us;
+	int64_t self_change_us, self_change_wall_s;
 	uint32_t self_epoch;
 	uint64_t self_digest;
 	char self_id[ENGINE_ID_MAX];

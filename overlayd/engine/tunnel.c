@@ -230,6 +230,26 @@ static void duplicates_step(struct engine *e, struct peer *p)
 	}
 }
 
+static int64_t born(const struct sa *sa)
+{
+	return sa->established_us >= 0 ? sa->established_us : sa->since_us;
+}
+
+/*
+ * Two that were built at about the same time crossed: the one that the lower fingerprint initiated
+ * stays. If one is clearly younger, an end had lost the other: the younger stays.
+ */
+static bool is_better(const struct sa *a, const struct sa *b, bool lower)
+{
+	int64_t d = born(a) - born(b);
+
+	if (d > CROSSING_US || d < -CROSSING_US)
+		return d > 0;
+	if (a->initiator != b->initiator)
+		return a->initiator == lower;
+	return a->id > b->id;
+}
+
 static void pick_best(struct engine *e, struct peer *p)
 {
 	bool lower = policy_key_compare(&e->own_key, &p->key) < 0;
@@ -238,8 +258,8 @@ static void pick_best(struct engine *e, struct peer *p)
 	for (struct sa *sa = p->sas; sa; sa = sa->next) {
 		if (!sa_up(sa))
 			continue;
-		if (!p->best || (sa->initiator == lower) >= (p->best->initiator == lower))
-			p->best = sa; /* ids rise along the list: the newer of equals */
+		if (!p->best || is_better(sa, p->best, lower))
+			p->best = sa;
 	}
 }
 

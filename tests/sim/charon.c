@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The fake charons and the network between them. They keep to what the real one does: pins are
+ * checked when an SA is built and never again; unloading a connection leaves its SAs; a connection
+ * that is loaded again replaces the old one for new SAs only.
+ */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct command {
+	uint64_t epoch, gen, id;
+	enum engine_effect_type type;
+	bool lost, fails, by_conn;
+	uint32_t sa;
+	char conn[ENGINE_CONN_MAX];
+	struct fconn load;
+};
+
+struct fsa *charon_sa(struct node *n, uint32_t id)
+{
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		if (n->charon.sas[i].id == id)
+			return &n->charon.sas[i];
+	return NULL;
+}
+
+static struct fconn *conn_find(struct node *n, const char *name)
+{
+	for (size_t i = 0; i < n->charon.n_conns; i++)
+		if (!strcmp(n->charon.conns[i].name, name))
+			return &n->charon.conns[i];
+	return NULL;
+}
+
+/* ---- what the engine is told ---- */
+
+struct told {
+	uint64_t epoch, gen;
+	enum engine_sa_change change;
+	uint32_t old_id;
+	struct fsa sa;
+	bool with_child;
+};
+
+static void prefix(struct policy_prefix *v, uint8_t *n, const struct policy_addr *a)
+{
+	if (!a->family)
+		return;
+	v[*n].addr = *a;
+	v[(*n)++].len = a->family == 2 ? 32 : 128;
+}
+
+static void row_fill(struct world *w, const struct fsa *sa, struct engine_sa_row *row,
+        struct engine_child_row *child)
+{
+	memset(row, 0, sizeof(*row));
+	memset(child, 0, sizeof(*child));
+	row->conn = sa->conn;
+	row->id = sa->id;
+	row->state = sa->state;
+	row->local_id = sa->state == ENGINE_IKE_ESTABLISHED ? sa->local_id : "";
+	row->remote_id = sa->state == ENGINE_IKE_ESTABLISHED ? sa->remote_id : "";
+	if (sa->other >= 0 && sa->other < w->n_nodes)
+		row->remote_host = w->nodes[sa->other].underlay;
+	row->remote_port = 4500;
+	row->initiator = sa->initiator;
+	row->established_s = (w->now - sa->since) / US;
+	row->rekey_s = 3600;
+	row->children = child;
+	child->id = sa->child_id;
+	child->state = ENGINE_CHILD_INSTALLED;
+	prefix(child->local_ts, &child->n_local_ts, &sa->l4);
+	prefix(child->local_ts, &child->n_local_ts, &sa->l6);
+	prefix(child->remote_ts, &child->n_remote_ts, &sa->r4);
+	prefix(child->remote_ts, &child->n_remote_ts, &sa->r6);
+	row->n_children = sa->child;
+}
+
+static void told(struct world *w, struct node *n, void *data)
+{
+	struct told *t = data;
+	struct engine_sa_row row;
+	struct engine_child_row child;
+	struct engine_event ev = {.type = ENGINE_EV_SA};
+
+	if (!n->engine || n->epoch != t->epoch || n->charon.gen != t->gen || !n->charon.up)
+		return;
+	row_fill(w, &t->sa, &row, &child);
+	row.n_children = t->with_child;
+	ev.sa.change = t->change;
+	ev.sa.row = &row;
+	ev.sa.old_id = t->old_id;
+	host_event(w, n, &ev);
+}
+
+static void tell(struct world *w, struct node *n, enum engine_sa_change change,
+        const struct fsa *sa, bool with_child, uint32_t old_id)
+{
+	struct told t = {n->epoch, n->charon.gen, change, old_id, *sa, with_child};
+
+	if (!n->engine || trouble(w, 0.02))
+		return;
+	at(w, w->now + 500, n, told, dup_mem(&t, sizeof(t)));
+}
+
+/* ---- SAs ---- */
+
+static void sa_remove(struct node *n, struct fsa *sa)
+{
+	*sa = n->charon.sas[--n->charon.n_sas];
+}
+
+static struct fsa *sa_add(struct world *w, struct node *n, const char *conn)
+{
+	struct fsa *sa;
+
+	if (n->charon.n_sas >= SAS_MAX) {
+		broken(w, "rule 8", "%s: more than %d SAs pile up", n->name, SAS_MAX);
+		n->charon.n_sas = 0;
+	}
+	sa = &n->charon.sas[n->charon.n_sas++];
+	memset(sa, 0, sizeof(*sa));
+	snprintf(sa->conn, sizeof(sa->conn), "%s", conn);
+	sa->id = ++n->charon.next_id;
+	sa->other = -1;
+	sa->since = w->now;
+	sa->deaf_since = -1;
+	return sa;
+}
+
+struct twin {
+	uint64_t gen;
+	uint32_t id;
+};
+
+/* The other end's DELETE arrived. */
+static void deleted(struct world *w, struct node *n, void *data)
+{
+	struct twin *t = data;
+	struct fsa *sa = charon_sa(n, t->id), copy;
+
+	if (!sa || n->charon.gen != t->gen)
+		return;
+	copy = *sa;
+	sa_remove(n, sa);
+	tell(w, n, ENGINE_SA_DOWN, &copy, false, 0);
+}
+
+static void sa_end(struct world *w, struct node *n, struct fsa *sa)
+{
+	struct fsa copy = *sa;
+
+	sa_remove(n, sa);
+	if (copy.state == ENGINE_IKE_ESTABLISHED)
+		tell(w, n, ENGINE_SA_DOWN, &copy, false, 0);
+	if (copy.other >= 0 && copy.other < w->n_nodes && copy.other_id && !trouble(w, 0.1)) {
+		struct node *o = &w->nodes[copy.other];
+		struct twin t = {o->charon.gen, copy.other_id};
+
+		at(w, w->now + rnd_us(w, 2000, 60000), o, deleted, dup_mem(&t, sizeof(t)));
+	}
+}
+
+/* Dead peer detection: the other end no longer has it. */
+void charon_dpd(struct world *w, struct node *n, void *data)
+{
+	struct fcharon *c = &n->charon;
+	(void)data;
+
+	for (size_t i = 0; c->up && i < c->n_sas; i++) {
+		struct fsa *sa = &c->sas[i];
+		struct node *o;
+
+		if (sa->state != ENGINE_IKE_ESTABLISHED || sa->other < 0 || sa->other >= w->n_nodes)
+			continue;
+		o = &w->nodes[sa->other];
+		if (o->charon.up && charon_sa(o, sa->other_id) &&
+		        charon_sa(o, sa->other_id)->other_id == sa->id) {
+			sa->deaf_since = -1;
+		} else if (sa->deaf_since < 0) {
+			sa->deaf_since = w->now;
+		} else if (w->now - sa->deaf_since > 15 * US) {
+			sa_end(w, n, sa);
+			break;
+		}
+	}
+	at(w, w->now + 10 * US + 1000 * n->index, n, charon_dpd, NULL);
+}
+
+/* ---- building one ---- */
+
+struct setup {
+	uint64_t gen, other_gen;
+	uint32_t id, other_id;
+	int other, tries;
+	char remote[ENGINE_ID_MAX];
+};
+
+static void narrow(
+        struct policy_addr *out, const struct policy_addr *mine, const struct policy_addr *theirs)
+{
+	*out = mine->family && same_addr(mine, theirs) ? *mine : (struct policy_addr){0};
+}
+
+static void child_make(
+        struct node *n, struct fsa *sa, const struct fconn *mine, const struct fconn *theirs)
+{
+	narrow(&sa->l4, &mine->l4, &theirs->r4);
+	narrow(&sa->l6, &mine->l6, &theirs->r6);
+	narrow(&sa->r4, &mine->r4, &theirs->l4);
+	narrow(&sa->r6, &mine->r6, &theirs->l6);
+	sa->child = (sa->l4.family && sa->r4.family) || (sa->l6.family && sa->r6.family);
+	sa->child_id = sa->child ? ++n->charon.next_id : 0;
+}
+
+static bool agree(const struct fcharon *a, const struct fconn *ca, const struct fcharon *b,
+        const struct fconn *cb)
+{
+	return a->has_key && b->has_key && !strcmp(ca->local_id, cb->remote_id) &&
+	       !strcmp(ca->remote_id, cb->local_id) && !memcmp(&ca->key, &b->key, 32) &&
+	       !memcmp(&cb->key, &a->key, 32);
+}
+
+static void establish(struct world *w, struct node *n, struct fsa *sa, const struct fconn *mine,
+        const struct fconn *theirs, int other, uint32_t other_id)
+{
+	sa->state = ENGINE_IKE_ESTABLISHED;
+	sa->other = other;
+	sa->other_id = other_id;
+	sa->other_key = mine->key;
+	snprintf(sa->local_id, sizeof(sa->local_id), "%s", mine->local_id);
+	snprintf(sa->remote_id, sizeof(sa->remote_id), "%s", mine->remote_id);
+	child_make(n, sa, mine, theirs);
+	tell(w, n, ENGINE_SA_UP, sa, false, 0);
+	if (sa->child)
+		tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
+}
+
+/* The answer came back to the initiator. */
+static void answered(struct world *w, struct node *n, void *data)
+{
+	struct setup *s = data;
+	struct fsa *sa = charon_sa(n, s->id), *theirs;
+	struct node *o = &w->nodes[s->other];
+	struct fconn *mine, *ct;
+
+	if (!sa || n->charon.gen != s->gen || sa->state != ENGINE_IKE_CONNECTING)
+		return;
+	theirs = charon_sa(o, s->other_id);
+	mine = conn_find(n, sa->conn);
+	ct = theirs ? conn_find(o, theirs->conn) : NULL;
+	if (!theirs || !mine || !ct || o->charon.gen != s->other_gen ||
+	        memcmp(&mine->key, &o->charon.key, 32)) {
+		sa_remove(n, sa);
+		return;
+	}
+	establish(w, n, sa, mine, ct, s->other, s->other_id);
+	theirs->other_id = sa->id;
+}
+
+static void arrived(struct world *w, struct node *n, void *data);
+
+static void send_init(struct world *w, struct node *n, const struct setup *s)
+{
+	at(w, w->now + rnd_us(w, 5000, 40000), n, arrived, dup_mem(s, sizeof(*s)));
+}
+
+/* IKE_SA_INIT and IKE_AUTH at the responder, in one. */
+static void arrived(struct world *w, struct node *n, void *data)
+{
+	struct setup s = *(struct setup *)data;
+	struct node *o = s.other >= 0 ? &w->nodes[s.other] : NULL;
+	struct fsa *sa = charon_sa(n, s.id), *theirs;
+	const struct fconn *mine;
+
+	if (!sa || n->charon.gen != s.gen || sa->state != ENGINE_IKE_CONNECTING)
+		return;
+	mine = conn_find(n, sa->conn);
+	if (!o || !o->charon.up || trouble(w, 0.15) || !mine) {
+		if (s.tries++ < 4)
+			at(w, w->now + s.tries * US, n, arrived, dup_mem(&s, sizeof(s)));
+		else
+			sa_remove(n, sa);
+		return;
+	}
+	for (size_t i = 0; i < o->charon.n_conns; i++) {
+		const struct fconn *ct = &o->charon.conns[i];
+
+		if (!agree(&n->charon, mine, &o->charon, ct))
+			continue;
+		theirs = sa_add(w, o, ct->name);
+		establish(w, o, theirs, ct, mine, n->index, s.id);
+		s.other_id = theirs->id;
+		s.other_gen = o->charon.gen;
+		if (!trouble(w, 0.05))
+			at(w, w->now + rnd_us(w, 5000, 40000), n, answered, dup_mem(&s, sizeof(s)));
+		return;
+	}
+	sa_remove(n, sa); /* AUTHENTICATION_FAILED */
+}
+
+static int endpoint_node(struct world *w, const struct policy_addr *a)
+{
+	for (int i = 0; i < w->n_nodes; i++)
+		if (same_addr(&w->nodes[i].underlay, a))
+			return i;
+	return -1;
+}
+
+static int initiate(struct world *w, struct node *n, const char *name)
+{
+	const struct fconn *c = conn_find(n, name);
+	struct setup s = {.gen = n->charon.gen};
+	struct fsa *sa;
+
+	if (!c || !c->endpoint.family)
+		return -ENOENT;
+	for (size_t i = 0; i < n->charon.n_sas; i++) {
+		struct fsa *twin;
+
+		sa = &n->charon.sas[i];
+		if (strcmp(sa->conn, name) || sa->state != ENGINE_IKE_ESTABLISHED || sa->child ||
+		        sa->other < 0 || sa->other >= w->n_nodes)
+			continue;
+		twin = charon_sa(&w->nodes[sa->other], sa->other_id);
+		if (!twin || trouble(w, 0.3))
+			return 0;
+		sa->child = twin->child = true;
+		sa->child_id = ++n->charon.next_id;
+		twin->child_id = ++w->nodes[sa->other].charon.next_id;
+		tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
+		tell(w, &w->nodes[sa->other], ENGINE_SA_CHILD_UP, twin, true, 0);
+		return 0;
+	}
+	sa = sa_add(w, n, name);
+	sa->state = ENGINE_IKE_CONNECTING;
+	sa->initiator = true;
+	s.id = sa->id;
+	s.other = endpoint_node(w, &c->endpoint);
+	send_init(w, n, &s);
+	return 0;
+}
+
+/* ---- commands, one after the other ---- */
+
+static int load(struct world *w, struct node *n, const struct fconn *c)
+{
+	struct fconn *old = conn_find(n, c->name);
+
+	if (!old && n->charon.n_conns >= CONNS_MAX) {
+		broken(w, "rule 8", "%s: more than %d connections pile up", n->name, CONNS_MAX);
+		return -ENOMEM;
+	}
+	if (!old)
+		old = &n->charon.conns[n->charon.n_conns++];
+	*old = *c;
+	return 0;
+}
+
+static void unload(struct node *n, const char *name)
+{
+	struct fconn *c = conn_find(n, name);
+
+	if (c)
+		*c = n->charon.conns[--n->charon.n_conns];
+}
+
+static void terminate(struct world *w, struct node *n, const struct command *c)
+{
+	struct engine_terminate t = {.conn = c->by_conn ? c->conn : NULL, .ike_id = c->sa};
+
+	if (c->epoch == n->epoch)
+		check_terminate(w, n, &t);
+	for (size_t i = 0; i < n->charon.n_sas;) {
+		struct fsa *sa = &n->charon.sas[i];
+
+		if (c->by_conn ? !strcmp(sa->conn, c->conn) : sa->id == c->sa)
+			sa_end(w, n, sa);
+		else
+			i++;
+	}
+}
+
+struct listing {
+	uint64_t epoch, gen, id;
+	size_t n;
+	struct fsa sas[SAS_MAX];
+};
+
+static void listed(struct world *w, struct node *n, void *data)
+{
+	struct listing *l = data;
+	struct engine_sa_row rows[SAS_MAX];
+	struct engine_child_row children[SAS_MAX];
+	struct engine_event ev = {.type = ENGINE_EV_SAS};
+
+	if (!n->engine || n->epoch != l->epoch || n->charon.gen != l->gen)
+		return;
+	for (size_t i = 0; i < l->n; i++)
+		row_fill(w, &l->sas[i], &rows[i], &children[i]);
+	ev.sas.effect_id = l->id;
+	ev.sas.rows = rows;
+	ev.sas.n = l->n;
+	host_event(w, n, &ev);
+}
+
+static void list_sas(struct world *w, struct node *n, const struct command *c)
+{
+	struct listing l = {.epoch = n->epoch, .gen = n->charon.gen, .id = c->id};
+
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		if (!c->by_conn || !strcmp(n->charon.sas[i].conn, c->conn))
+			l.sas[l.n++] = n->charon.sas[i];
+	at(w, w->now + (trouble(w, 0.1) ? 800000 : 3000), n, listed, dup_mem(&l, sizeof(l)));
+}
+
+struct conn_listing {
+	uint64_t epoch, gen, id;
+	size_t n;
+	char names[CONNS_MAX][ENGINE_CONN_MAX];
+};
+
+static void conns_listed(struct world *w, struct node *n, void *data)
+{
+	struct conn_listing *l = data;
+	const char *names[CONNS_MAX + 1];
+	struct engine_event ev = {.type = ENGINE_EV_CONNS};
+
+	if (!n->engine || n->epoch != l->epoch || n->charon.gen != l->gen)
+		return;
+	names[0] = "office-vpn"; /* somebody else's */
+	for (size_t i = 0; i < l->n; i++)
+		names[i + 1] = l->names[i];
+	ev.conns.effect_id = l->id;
+	ev.conns.names = names;
+	ev.conns.n = l->n + 1;
+	host_event(w, n, &ev);
+}
+
+static void list_conns(struct world *w, struct node *n, const struct command *c)
+{
+	struct conn_listing l = {.epoch = n->epoch, .gen = n->charon.gen, .id = c->id};
+
+	for (size_t i = 0; i < n->charon.n_conns; i++)
+		snprintf(l.names[l.n++], ENGINE_CONN_MAX, "%s", n->charon.conns[i].name);
+	at(w, w->now + 2000, n, conns_listed, dup_mem(&l, sizeof(l)));
+}
+
+static void run(struct world *w, struct node *n, void *data)
+{
+	struct command *c = data;
+	int error = 0;
+
+	/* A command that is sent is carried out also when overlayd dies, as charon has it. */
+	if (n->charon.gen != c->gen || !n->charon.up)
+		return;
+	if (c->fails) {
+		host_result(w, n, w->now + 1000, c->id, -EREMOTEIO);
+		return;
+	}
+	switch (c->type) {
+	case ENGINE_FX_LOAD_KEY:
+		n->charon.has_key = true;
+		n->charon.key = c->load.key;
+		break;
+	case ENGINE_FX_LOAD_CONN:
+		error = load(w, n, &c->load);
+		break;
+	case ENGINE_FX_UNLOAD_CONN:
+		unload(n, c->conn);
+		break;
+	case ENGINE_FX_INITIATE:
+		error = initiate(w, n, c->conn);
+		break;
+	case ENGINE_FX_TERMINATE:
+		terminate(w, n, c);
+		break;
+	case ENGINE_FX_LIST_SAS:
+		if (!c->lost)
+			list_sas(w, n, c);
+		return;
+	case ENGINE_FX_LIST_CONNS:
+		if (!c->lost)
+			list_conns(w, n, c);
+		return;
+	case ENGINE_FX_FW_BASE:
+	case ENGINE_FX_FW_ADMIT:
+	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_KILL_SOCKETS:
+	case ENGINE_FX_PLANE:
+	case ENGINE_FX_RESOLVE:
+	case ENGINE_FX_NOTICE:
+		return;
+	}
+	if (!c->lost && n->epoch == c->epoch)
+		host_result(w, n, w->now + rnd_us(w, 200, 2000), c->id, error);
+}
+
+void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
+{
+	struct command c = {
+	        .epoch = n->epoch, .gen = n->charon.gen, .id = fx->id, .type = fx->type};
+
+	c.lost = trouble(w, 0.03);
+	c.fails = trouble(w, 0.04);
+	switch (fx->type) {
+	case ENGINE_FX_LOAD_KEY:
+		c.load.key = n->keys[n->key];
+		break;
+	case ENGINE_FX_LOAD_CONN:
+		snprintf(c.load.name, sizeof(c.load.name), "%s", fx->load.name);
+		snprintf(c.load.local_id, sizeof(c.load.local_id), "%s", fx->load.local_id);
+		snprintf(c.load.remote_id, sizeof(c.load.remote_id), "%s", fx->load.remote_id);
+		c.load.key = fx->load.key;
+		c.load.l4 = fx->load.local4;
+		c.load.l6 = fx->load.local6;
+		c.load.r4 = fx->load.remote4;
+		c.load.r6 = fx->load.remote6;
+		c.load.endpoint = fx->load.endpoint;
+		break;
+	case ENGINE_FX_UNLOAD_CONN:
+	case ENGINE_FX_INITIATE:
+		snprintf(c.conn, sizeof(c.conn), "%s", fx->conn);
+		break;
+	case ENGINE_FX_TERMINATE:
+		c.by_conn = fx->terminate.conn != NULL;
+		c.sa = fx->terminate.ike_id;
+		if (c.by_conn)
+			snprintf(c.conn, sizeof(c.conn), "%s", fx->terminate.conn);
+		break;
+	case ENGINE_FX_LIST_SAS:
+		c.by_conn = fx->list.conn != NULL;
+		if (c.by_conn)
+			snprintf(c.conn, sizeof(c.conn), "%s", fx->list.conn);
+		break;
+	case ENGINE_FX_LIST_CONNS:
+	case ENGINE_FX_FW_BASE:
+	case ENGINE_FX_FW_ADMIT:
+	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_KILL_SOCKETS:
+	case ENGINE_FX_PLANE:
+	case ENGINE_FX_RESOLVE:
+	case ENGINE_FX_NOTICE:
+		break;
+	}
+	if (!n->charon.up)
+		return;
+	if (n->charon.busy_until < w->now)
+		n->charon.busy_until = w->now;
+	n->charon.busy_until += trouble(w, 0.02) ? 2 * US : rnd_us(w, 200, 3000);
+	at(w, n->charon.busy_until, n, run, dup_mem(&c, sizeof(c)));
+}
+
+/* ---- life ---- */
+
+void charon_start(struct world *w, struct node *n)
+{
+	n->charon.up = true;
+	n->charon.gen++;
+	host_tell_charon(w, n);
+}
+
+void charon_kill(struct world *w, struct node *n)
+{
+	n->charon.up = false;
+	n->charon.gen++;
+	n->charon.n_conns = n->charon.n_sas = 0;
+	n->charon.has_key = false;
+	n->charon.busy_until = 0;
+	say(w, n, "charon is killed");
+	host_tell_charon(w, n);
+}
+
+/* An SA is lost, loses its child, or is rekeyed. */
+void charon_trouble(struct world *w, struct node *n)
+{
+	struct fcharon *c = &n->charon;
+	struct fsa *sa, *twin, copy;
+	uint32_t old;
+
+	if (!c->n_sas)
+		return;
+	sa = &c->sas[rnd_below(w, c->n_sas)];
+	if (sa->state != ENGINE_IKE_ESTABLISHED || sa->other < 0 || sa->other >= w->n_nodes)
+		return;
+	twin = charon_sa(&w->nodes[sa->other], sa->other_id);
+	switch (rnd_below(w, 3)) {
+	case 0:
+		copy = *sa;
+		sa_remove(n, sa);
+		tell(w, n, ENGINE_SA_DOWN, &copy, false, 0);
+		break;
+	case 1:
+		if (!twin || !sa->child || !twin->child)
+			break;
+		tell(w, n, ENGINE_SA_CHILD_DOWN, sa, true, 0);
+		tell(w, &w->nodes[sa->other], ENGINE_SA_CHILD_DOWN, twin, true, 0);
+		sa->child = twin->child = false;
+		break;
+	case 2:
+		if (!twin)
+			break;
+		old = sa->id;
+		sa->id = twin->other_id = ++c->next_id;
+		sa->initiator = true;
+		tell(w, n, ENGINE_SA_REKEYED, sa, false, old);
+		old = twin->id;
+		twin->id = sa->other_id = ++w->nodes[sa->other].charon.next_id;
+		twin->initiator = false;
+		tell(w, &w->nodes[sa->other], ENGINE_SA_REKEYED, twin, false, old);
+		break;
+	}
+}
+
+/* Somebody with a node's former key, its old names and addresses, tries all who still pin it. */
+void charon_impostor(struct world *w)
+{
+	struct node *v = &w->nodes[rnd_below(w, (uint64_t)w->n_nodes)];
+	struct node *n = &w->nodes[rnd_below(w, (uint64_t)w->n_nodes)];
+	const struct policy_key *old;
+
+	if (v == n || !v->key || !n->charon.up)
+		return;
+	old = &v->keys[rnd_below(w, (uint64_t)v->key)];
+	for (size_t i = 0; i < n->charon.n_conns; i++) {
+		const struct fconn *c = &n->charon.conns[i];
+		struct fsa *sa;
+
+		if (memcmp(&c->key, old, 32))
+			continue;
+		sa = sa_add(w, n, c->name);
+		establish(w, n, sa, c,
+		        &(struct fconn){.l4 = c->r4, .l6 = c->r6, .r4 = c->l4, .r6 = c->l6}, EVIL,
+		        0);
+		say(w, n, "an impostor of %s gets an SA", v->name);
+		return;
+	}
+}
+
+void charon_unnamed(struct world *w, struct node *n)
+{
+	struct fsa *sa;
+
+	if (!n->charon.up || n->charon.n_sas > SAS_MAX / 2)
+		return;
+	sa = sa_add(w, n, chance(w, 0.5) ? "(unnamed)" : "ovl.nobody");
+	sa->state = ENGINE_IKE_CONNECTING;
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The rules of design section 10 that this floor can break: 2 and 3 (what passes is what the
+ * policy in force gives that key, timed authority included), 8 (bounds), 9 (a restart of overlayd
+ * drops no tunnel and no authority outlives its time); and that everything settles.
+ */
+#include "tests/sim/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SLOW_US (20 * US) /* how long a change may take while effects fail: back-off included */
+#define ON_TIME_S 2
+#define SETTLE_S 200
+
+uint32_t rules_of(const struct policy *p, const uint64_t *bits)
+{
+	uint32_t rules = 0;
+
+	for (size_t i = 0; i < p->n_allows; i++)
+		if (bits[i / 64] >> (i % 64) & 1)
+			rules |= 1U << (p->services[p->allows[i].service].name[3] - '0');
+	return rules;
+}
+
+uint32_t rules_between(
+        const struct policy *p, const struct policy_peer *from, const struct policy_peer *to)
+{
+	uint64_t bits[POLICY_ALLOWS_MAX / 64];
+
+	policy_allows_between(p, from, to, bits);
+	return rules_of(p, bits);
+}
+
+static bool active_at(const struct policy *p, const struct policy_peer *pp, int64_t wall_s)
+{
+	int64_t next;
+
+	return policy_peer_active(p, pp, wall_s, &next);
+}
+
+/* Active now or a moment ago, by what the node may know of the time. */
+static bool active(
+        struct world *w, const struct node *n, const struct policy *p, const struct policy_peer *pp)
+{
+	int64_t wall = (w->now + n->trusted_off) / US;
+
+	if (!pp->has_until && !pp->hours)
+		return true;
+	if (active_at(p, pp, wall) || active_at(p, pp, wall - ON_TIME_S))
+		return true;
+	if (w->now - n->jump_at > SLOW_US)
+		return false;
+	wall = (w->now + n->former_off) / US;
+	return active_at(p, pp, wall) || active_at(p, pp, wall - ON_TIME_S);
+}
+
+static bool allowed_by(struct world *w, const struct node *n, const struct policy *p,
+        const struct elem *el, const struct fsa *sa)
+{
+	const struct policy_peer *self = policy_peer_by_name(p, n->name);
+	const struct policy_peer *pp = policy_peer_by_key(p, &sa->other_key);
+
+	if (!self || !pp || !active(w, n, p, self) || !active(w, n, p, pp))
+		return false;
+	if (!same_addr(&pp->addr4, &el->a4) || !same_addr(&pp->addr6, &el->a6))
+		return false;
+	return !(el->in & ~rules_between(p, pp, self)) && !(el->out & ~rules_between(p, self, pp));
+}
+
+static void check_passing(
+        struct world *w, struct node *n, const struct elem *el, const struct fsa *sa)
+{
+	char key[POLICY_FINGERPRINT_LEN];
+
+	for (size_t i = n->n_held; i-- > 0;) {
+		if (n->held[i].to < n->ref)
+			break;
+		if (allowed_by(w, n, n->held[i].policy, el, sa))
+			return;
+	}
+	policy_key_fingerprint(&sa->other_key, key);
+	broken(w, "rules 2 and 3",
+	        "%s: packets of key %s pass as %s (10.77.%u.%u, rules in %x out %x, SA %u), which "
+	        "no "
+	        "policy in force allows; overlayd is %s",
+	        n->name, key, el->peer, el->a4.bytes[2], el->a4.bytes[3], el->in, el->out, sa->id,
+	        n->engine ? "alive" : "dead");
+}
+
+/* Policies that were replaced before `ref` must have no effect any more. */
+static void move_ref(struct world *w, struct node *n)
+{
+	if (n->engine && w->now - n->up_since >= SLOW_US)
+		n->ref = w->now - SLOW_US;
+}
+
+static void check_repaired(struct world *w, struct node *n)
+{
+	int64_t since = n->kernel.broken_since;
+
+	if (!n->engine || since < 0)
+		return;
+	if (since < n->up_since)
+		since = n->up_since;
+	if (w->now - since > SLOW_US)
+		broken(w, "rules 1 and 2", "%s: a table that a stranger changed is not repaired",
+		        n->name);
+}
+
+void check_node(struct world *w, struct node *n)
+{
+	struct fkernel *k = &n->kernel;
+
+	move_ref(w, n);
+	kernel_expire(w, n);
+	check_repaired(w, n);
+	if (n->engine && engine_memory(n->engine) > 128 * 1024)
+		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
+		        engine_memory(n->engine));
+	if (k->broken_since >= 0)
+		return;
+	for (size_t i = 0; i < k->n_elems; i++) {
+		for (size_t j = 0; j < n->charon.n_sas; j++) {
+			const struct fsa *sa = &n->charon.sas[j];
+
+			if (sa->child &&
+			        ((sa->r4.family && same_addr(&sa->r4, &k->elems[i].a4)) ||
+			                (sa->r6.family && same_addr(&sa->r6, &k->elems[i].a6))))
+				check_passing(w, n, &k->elems[i], sa);
+		}
+	}
+}
+
+void check_notice(struct world *w, struct node *n, const struct engine_notice *notice)
+{
+	char conn[ENGINE_CONN_MAX];
+
+	if (notice->code != ENGINE_N_REVOKED)
+		return;
+	snprintf(conn, sizeof(conn), "ovl.%s", notice->peer);
+	for (size_t i = 0; i < n->kernel.n_elems; i++)
+		if (!strcmp(n->kernel.elems[i].peer, notice->peer) && n->kernel.broken_since < 0)
+			broken(w, "rule 3", "%s says that %s is revoked, and it is in the firewall",
+			        n->name, notice->peer);
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		if (!strcmp(n->charon.sas[i].conn, conn))
+			broken(w, "rule 3", "%s says that %s is revoked, and it has an SA", n->name,
+			        notice->peer);
+}
+
+/* ---- rule 9: nothing good is ended because overlayd started again ---- */
+
+static bool is_good(struct world *w, const struct node *n, const struct fsa *sa)
+{
+	const struct held *h = n->n_held ? &n->held[n->n_held - 1] : NULL;
+	const struct policy_peer *self, *pp;
+
+	if (!h || h->from > n->down_since || sa->state != ENGINE_IKE_ESTABLISHED || !sa->child ||
+	        sa->since > n->down_since)
+		return false;
+	self = policy_peer_by_name(h->policy, n->name);
+	pp = policy_peer_by_key(h->policy, &sa->other_key);
+	return self && pp && active(w, n, h->policy, self) && active(w, n, h->policy, pp) &&
+	       !self->has_until && !self->hours && !pp->has_until && !pp->hours &&
+	       same_addr(&self->addr4, &sa->l4) && same_addr(&pp->addr4, &sa->r4) &&
+	       same_addr(&self->addr6, &sa->l6) && same_addr(&pp->addr6, &sa->r6) &&
+	       !memcmp(&self->key, &n->keys[n->key], 32) && !strcmp(sa->conn + 4, pp->name) &&
+	       strstr(sa->local_id, self->name) &&
+	       (rules_between(h->policy, pp, self) || rules_between(h->policy, self, pp));
+}
+
+static bool is_only(const struct node *n, const struct fsa *sa)
+{
+	size_t same = 0;
+
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		same += !strcmp(n->charon.sas[i].conn, sa->conn);
+	return same == 1;
+}
+
+void check_terminate(struct world *w, struct node *n, const struct engine_terminate *t)
+{
+	if (!n->engine || !n->down_since || w->now - n->up_since > SLOW_US ||
+	        n->asked_at >= n->up_since || n->key_at >= n->down_since - SLOW_US)
+		return;
+	for (size_t i = 0; i < n->charon.n_sas; i++) {
+		const struct fsa *sa = &n->charon.sas[i];
+
+		if ((t->conn ? !strcmp(sa->conn, t->conn) : sa->id == t->ike_id) &&
+		        is_good(w, n, sa) && is_only(n, sa))
+			broken(w, "rule 9",
+			        "%s: overlayd started again and ended the good SA %u of %s",
+			        n->name, sa->id, sa->conn);
+	}
+}
+
+/* ---- the end: all is as the policy says ---- */
+
+/* Both nodes agree on it, by what each knows of the time, and have done so for a while. */
+static bool steady(const struct world *w, const struct node *n, const struct node *o,
+        const struct policy_peer *pp, bool *is_active)
+{
+	int64_t wn = (w->now + n->trusted_off) / US, wo = (w->now + o->trusted_off) / US;
+
+	*is_active = active_at(w->policy, pp, wn);
+	return *is_active == active_at(w->policy, pp, wn - SETTLE_S) &&
+	       *is_active == active_at(w->policy, pp, wo) &&
+	       *is_active == active_at(w->policy, pp, wo - SETTLE_S);
+}
+
+static void unsettled(struct world *w, const struct node *n, const char *peer, const char *what)
+{
+	struct engine_peer_view v = {.reason = "no record"};
+
+	if (peer)
+		engine_peer_find(n->engine, peer, &v);
+	broken(w, "settling", "%s: at the end %s %s (%s%s%s)", n->name, peer ? peer : "it", what,
+	        engine_peer_state_name(v.state), *v.reason ? ": " : "", v.reason);
+}
+
+static void settled_sas(struct world *w, struct node *n, struct node *o, bool wanted)
+{
+	char conn[ENGINE_CONN_MAX];
+	size_t count = 0, good = 0;
+
+	snprintf(conn, sizeof(conn), "ovl.%s", o->name);
+	for (size_t i = 0; i < n->charon.n_sas; i++) {
+		const struct fsa *sa = &n->charon.sas[i];
+
+		if (strcmp(sa->conn, conn))
+			continue;
+		count++;
+		good += sa->child && sa->r4.family && sa->r6.family &&
+		        !memcmp(&sa->other_key, &o->keys[o->key], 32);
+	}
+	if (wanted && good == 0)
+		unsettled(w, n, o->name, "has no tunnel");
+	else if (wanted && count > 1)
+		unsettled(w, n, o->name, "has too many SAs");
+	else if (!wanted && count)
+		unsettled(w, n, o->name, "has an SA");
+}
+
+static const struct elem *elem_find(const struct node *n, const struct policy_peer *pp)
+{
+	for (size_t i = 0; i < n->kernel.n_elems; i++)
+		if (same_addr(&n->kernel.elems[i].a4, &pp->addr4))
+			return &n->kernel.elems[i];
+	return NULL;
+}
+
+static void settled_pair(struct world *w, struct node *n, struct node *o)
+{
+	const struct policy_peer *self = policy_peer_by_name(w->policy, n->name);
+	const struct policy_peer *pp = policy_peer_by_name(w->policy, o->name);
+	const struct elem *el = pp ? elem_find(n, pp) : NULL;
+	bool a = false, b = false, wanted;
+	uint32_t in, out;
+
+	if (!self || !pp) {
+		settled_sas(w, n, o, false);
+		if (el && !strcmp(el->peer, o->name))
+			unsettled(w, n, o->name, "is admitted");
+		return;
+	}
+	if (!steady(w, n, o, self, &a) || !steady(w, n, o, pp, &b))
+		return;
+	in = rules_between(w->policy, pp, self);
+	out = rules_between(w->policy, self, pp);
+	wanted = a && b && (in || out);
+	if (wanted && (!el || el->in != in || el->out != out))
+		unsettled(w, n, o->name, "is not admitted as the policy says");
+	if (!wanted && el && !strcmp(el->peer, o->name))
+		unsettled(w, n, o->name, "is admitted");
+	if (!wanted || self->n_endpoints || pp->n_endpoints)
+		settled_sas(w, n, o, wanted);
+}
+
+void check_settled(struct world *w)
+{
+	for (int i = 0; i < w->n_nodes && !w->rule; i++) {
+		struct node *n = &w->nodes[i];
+		struct engine_view v;
+
+		engine_look(n->engine, &v);
+		if (v.charon != ENGINE_CHARON_READY || v.firewall != ENGINE_FWS_READY ||
+		        v.n_revoking)
+			unsettled(w, n, NULL, "is not ready, or still revoking");
+		if (v.self_active != n->kernel.plane_set)
+			unsettled(w, n, NULL, "has no overlay addresses, or too many");
+		for (size_t j = 0; j < n->charon.n_sas; j++)
+			if (!strcmp(n->charon.sas[j].conn, "(unnamed)") ||
+			        !strcmp(n->charon.sas[j].conn, "ovl.nobody"))
+				unsettled(w, n, NULL, "has an SA of nobody");
+		for (int j = 0; j < w->n_nodes && !w->rule; j++)
+			if (j != i)
+				settled_pair(w, n, &w->nodes[j]);
+	}
+}

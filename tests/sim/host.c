@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The host of one engine: carries its effects out on the fakes, brings their answers back. */
+#include "tests/sim/sim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct engine_time host_time(const struct world *w, const struct node *n)
+{
+	return (struct engine_time){w->now, EPOCH_S + (w->now + n->wall_skew_us) / US};
+}
+
+static void tick(struct world *w, struct node *n, void *data)
+{
+	struct engine_event ev = {.type = ENGINE_EV_TICK};
+	(void)data;
+
+	if (!n->engine || n->tick_at != w->now)
+		return;
+	n->tick_at = 0;
+	host_event(w, n, &ev);
+}
+
+struct answer {
+	uint64_t epoch, id;
+	int error;
+};
+
+static void deliver(struct world *w, struct node *n, void *data)
+{
+	struct answer *a = data;
+	struct engine_event ev = {.type = ENGINE_EV_RESULT};
+
+	if (!n->engine || n->epoch != a->epoch)
+		return;
+	ev.result.effect_id = a->id;
+	ev.result.error = a->error;
+	ev.result.text = a->error ? "made to fail" : NULL;
+	host_event(w, n, &ev);
+}
+
+void host_result(struct world *w, struct node *n, int64_t when, uint64_t id, int error)
+{
+	struct answer a = {n->epoch, id, error};
+
+	at(w, when, n, deliver, dup_mem(&a, sizeof(a)));
+}
+
+static void resolved(struct world *w, struct node *n, void *data)
+{
+	struct answer *a = data;
+	struct engine_event ev = {.type = ENGINE_EV_RESOLVED};
+
+	if (!n->engine || n->epoch != a->epoch)
+		return;
+	ev.resolved.effect_id = a->id;
+	ev.resolved.error = a->error < 0 ? -ENOENT : 0;
+	if (a->error >= 0) {
+		ev.resolved.addrs = &w->nodes[a->error].underlay;
+		ev.resolved.n = 1;
+	}
+	host_event(w, n, &ev);
+}
+
+static void resolve(struct world *w, struct node *n, const struct engine_effect *fx)
+{
+	struct answer a = {n->epoch, fx->id, atoi(fx->resolve.host + 1)};
+
+	if (trouble(w, 0.2))
+		a.error = -1;
+	if (!trouble(w, 0.05))
+		at(w, w->now + rnd_us(w, 1000, 2 * US), n, resolved, dup_mem(&a, sizeof(a)));
+}
+
+static void carry_out(struct world *w, struct node *n, const struct engine_effect *fx)
+{
+	int64_t late = trouble(w, 0.05) ? 3 * US : 20000;
+	int error;
+
+	trace(w, fx->type);
+	trace(w, fx->id);
+	switch (fx->type) {
+	case ENGINE_FX_LOAD_KEY:
+	case ENGINE_FX_LOAD_CONN:
+	case ENGINE_FX_UNLOAD_CONN:
+	case ENGINE_FX_INITIATE:
+	case ENGINE_FX_LIST_SAS:
+	case ENGINE_FX_LIST_CONNS:
+		charon_do(w, n, fx);
+		return;
+	case ENGINE_FX_TERMINATE:
+		charon_do(w, n, fx);
+		return;
+	case ENGINE_FX_FW_BASE:
+	case ENGINE_FX_FW_ADMIT:
+	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_KILL_SOCKETS:
+	case ENGINE_FX_PLANE:
+		error = kernel_do(w, n, fx);
+		if (!trouble(w, 0.02))
+			host_result(w, n, w->now + rnd_us(w, 100, late), fx->id, error);
+		return;
+	case ENGINE_FX_RESOLVE:
+		resolve(w, n, fx);
+		return;
+	case ENGINE_FX_NOTICE:
+		say(w, n, "%s", fx->notice.text);
+		trace_str(w, fx->notice.text);
+		check_notice(w, n, &fx->notice);
+		return;
+	}
+}
+
+/* What the node may know of the time: the latest it ever saw, carried on. */
+static void learn_time(struct world *w, struct node *n, int64_t off)
+{
+	if (off <= n->trusted_off)
+		return;
+	if (off > n->trusted_off + US && w->now - n->jump_at > US) {
+		n->former_off = n->trusted_off;
+		n->jump_at = w->now;
+	}
+	n->trusted_off = off;
+}
+
+void host_event(struct world *w, struct node *n, struct engine_event *ev)
+{
+	struct engine_effects out;
+	size_t memory;
+	int64_t wake;
+
+	ev->now = host_time(w, n);
+	trace(w, (uint64_t)w->now);
+	trace(w, ((uint64_t)n->index << 8) | ev->type);
+	learn_time(w, n, ev->now.wall_s * US - w->now);
+	if (engine_step(n->engine, ev, &out))
+		broken(w, "rule 8", "%s: engine_step failed", n->name);
+	for (size_t i = 0; i < out.n; i++)
+		carry_out(w, n, &out.v[i]);
+	memory = engine_memory(n->engine);
+	if (memory > w->memory_max)
+		w->memory_max = memory;
+	wake = engine_next_wakeup(n->engine);
+	n->spins = wake <= w->now ? n->spins + 1 : 0;
+	if (n->spins > 100)
+		broken(w, "rule 8", "%s: the engine spins", n->name);
+	if (wake <= w->now)
+		wake = w->now + 1;
+	if (wake != ENGINE_NEVER && (!n->tick_at || wake < n->tick_at)) {
+		n->tick_at = wake;
+		at(w, wake, n, tick, NULL);
+	}
+}
+
+void host_fw_seen(struct world *w, struct node *n, void *data)
+{
+	struct engine_event ev = {.type = ENGINE_EV_FIREWALL};
+
+	if (!n->engine || n->epoch != *(uint64_t *)data)
+		return;
+	ev.firewall.seen = !n->kernel.table              ? ENGINE_FW_MISSING
+	                   : n->up_since == w->now       ? ENGINE_FW_UNKNOWN
+	                   : n->kernel.broken_since >= 0 ? ENGINE_FW_FOREIGN
+	                                                 : ENGINE_FW_AS_LEFT;
+	host_event(w, n, &ev);
+}
+
+static void told_charon(struct world *w, struct node *n, void *data)
+{
+	struct engine_event ev = {.type = ENGINE_EV_CHARON}, plane = {.type = ENGINE_EV_PLANE};
+
+	if (!n->engine || n->epoch != *(uint64_t *)data)
+		return;
+	ev.charon.connected = n->charon.up;
+	ev.charon.generation = n->charon.gen;
+	plane.plane.up = n->charon.up;
+	host_event(w, n, &ev);
+	if (n->engine)
+		host_event(w, n, &plane);
+}
+
+void host_tell_charon(struct world *w, struct node *n)
+{
+	if (n->engine)
+		at(w, w->now + rnd_us(w, 1000, 50000), n, told_charon, dup_mem(&n->epoch, 8));
+}
+
+static void hold(struct world *w, struct node *n, const struct policy *p)
+{
+	if (n->n_held && !memcmp(n->held[n->n_held - 1].policy->digest, p->digest, 32))
+		return;
+	if (n->n_held)
+		n->held[n->n_held - 1].to = w->now;
+	if (n->n_held == HELD_MAX) {
+		policy_unref(n->held[0].policy);
+		memmove(&n->held[0], &n->held[1], (HELD_MAX - 1) * sizeof(n->held[0]));
+		n->n_held--;
+	}
+	n->held[n->n_held++] = (struct held){policy_ref(p), w->now, INT64_MAX};
+}
+
+void host_read_files(struct world *w, struct node *n, void *data)
+{
+	struct engine_event ev = {.type = ENGINE_EV_POLICY};
+	(void)data;
+
+	if (!n->engine || !n->files)
+		return;
+	hold(w, n, n->files);
+	ev.policy = n->files;
+	host_event(w, n, &ev);
+}
+
+void host_start(struct world *w, struct node *n)
+{
+	struct engine_config cfg = {
+	        .seed = rnd(w) | 1, .effect_timeout_us = 5 * US, .wall_floor_s = n->floor_s};
+	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY, .own_key = n->keys[n->key]};
+
+	if (engine_new(&n->engine, &cfg))
+		abort();
+	n->epoch++;
+	n->tick_at = 0;
+	n->former_off = n->trusted_off;
+	n->jump_at = w->now;
+	n->trusted_off = n->floor_s * US - w->now;
+	n->up_since = w->now;
+	say(w, n, "overlayd starts");
+	host_event(w, n, &ev);
+	if (n->files)
+		host_read_files(w, n, NULL);
+	at(w, w->now, n, host_fw_seen, dup_mem(&n->epoch, 8));
+	if (n->charon.up)
+		host_tell_charon(w, n);
+}
+
+void host_kill(struct world *w, struct node *n)
+{
+	struct engine_view v;
+
+	if (!n->engine)
+		return;
+	engine_look(n->engine, &v);
+	n->floor_s = v.wall_s;
+	engine_free(n->engine);
+	n->engine = NULL;
+	n->down_since = w->now;
+	say(w, n, "overlayd is killed");
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The simulator: a few nodes, each a real engine over a fake charon and a fake kernel, an admin who
+ * changes the policy, and trouble; all from one seeded random stream in one process. After every
+ * step the safety rules are checked against what the fakes would really let pass (check.c); once
+ * the trouble stops everything must come to the desired state.
+ *
+ *	world.c   events in order of time, random numbers, trace	admin.c    policies, written
+ *as text charon.c  connections, SAs, and the network between	kernel.c   the table and its
+ *elements host.c    carries effects out, brings events in		trouble.c  what goes wrong
+ *	check.c   the rules					main.c     arguments, impairments
+ */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include "engine/engine.h"
+
+#define NODES_MAX 12
+#define KEYS_MAX 24 /* of one node, one after the other */
+#define CONNS_MAX 32
+#define SAS_MAX 128
+#define ELEMS_MAX 32
+#define RULES 6
+#define EVIL 1000 /* SA's other end is an impostor who holds an old key */
+
+struct world;
+struct node;
+typedef void event_fn(struct world *w, struct node *n, void *data);
+
+struct fconn {
+	char name[ENGINE_CONN_MAX];
+	struct policy_key key;
+	char local_id[ENGINE_ID_MAX], remote_id[ENGINE_ID_MAX];
+	struct policy_addr l4, l6, r4, r6, endpoint;
+	bool named;
+};
+
+struct fsa {
+	char conn[ENGINE_CONN_MAX];
+	uint32_t id, child_id;
+	int other;         /* node, or EVIL, or -1 unknown */
+	uint32_t other_id; /* its IKE_SA there */
+	struct policy_key other_key;
+	enum engine_ike_state state;
+	bool child, initiator;
+	char local_id[ENGINE_ID_MAX], remote_id[ENGINE_ID_MAX];
+	struct policy_addr l4, l6, r4, r6; /* the child's; family 0: narrowed away */
+	int64_t since, deaf_since;
+};
+
+struct fcharon {
+	bool up;
+	uint64_t gen;
+	uint32_t next_id;
+	bool has_key;
+	struct policy_key key; /* loaded private key */
+	struct fconn conns[CONNS_MAX];
+	size_t n_conns;
+	struct fsa sas[SAS_MAX];
+	size_t n_sas;
+	int64_t busy_until; /* commands are done one after the other */
+};
+
+struct elem {
+	char peer[64];
+	struct policy_addr a4, a6;
+	uint32_t in, out; /* rules that it opens */
+	int64_t expires;
+};
+
+struct fkernel {
+	bool table;
+	uint32_t class_in[64], class_out[64];
+	size_t n_in, n_out;
+	struct elem elems[ELEMS_MAX];
+	size_t n_elems;
+	int64_t broken_since; /* table gone or changed by another; -1: fine */
+	bool plane_set;
+};
+
+struct held { /* a policy in force, since when, until when */
+	const struct policy *policy;
+	int64_t from, to;
+};
+#define HELD_MAX 24
+
+struct node {
+	int index;
+	char name[16];
+	struct policy_key keys[KEYS_MAX];
+	int key; /* the one it holds now */
+	struct policy_addr underlay, dead;
+	struct engine *engine; /* NULL: overlayd is dead */
+	uint64_t epoch;        /* of overlayd */
+	int64_t tick_at, down_since, up_since, ref, asked_at, key_at;
+	int64_t jump_at, former_off; /* the trusted time jumped */
+	int spins;
+	int64_t wall_skew_us, floor_s, trusted_off;
+	struct fcharon charon;
+	struct fkernel kernel;
+	const struct policy *files; /* what lies on its disk */
+	struct held held[HELD_MAX];
+	size_t n_held;
+	bool started;
+};
+
+struct member { /* as the admin sees a node */
+	bool in;
+	int key;
+	int address;
+	uint32_t roles; /* bits */
+	int endpoints;  /* 0 none, 1 live, 2 dead then live, 3 name */
+	int64_t until;  /* 0 none */
+	int hours;      /* -1 none, else start minute; an hour long */
+};
+
+struct world {
+	uint64_t seed, rng, trace;
+	int64_t now, end, quiet;
+	uint64_t steps, n_events;
+	int n_nodes;
+	struct node nodes[NODES_MAX];
+	struct member members[NODES_MAX];
+	uint32_t rules; /* allow lines in use */
+	uint64_t serial;
+	const struct policy *policy; /* the admin's latest */
+	bool calm;                   /* trouble is over */
+	bool verbose;
+	struct event *heap;
+	size_t n_heap, cap_heap;
+	const char *rule; /* broken */
+	char what[512];
+	size_t memory_max;
+};
+
+#define US 1000000LL
+#define EPOCH_S 1767225600LL /* the simulated wall clock begins: 2026-01-01 */
+
+/* world.c */
+uint64_t rnd(struct world *w);
+uint64_t rnd_below(struct world *w, uint64_t n);
+bool chance(struct world *w, double p); /* never once calm, if it stands for trouble */
+bool trouble(struct world *w, double p);
+int64_t rnd_us(struct world *w, int64_t lo, int64_t hi);
+void at(struct world *w, int64_t when, struct node *n, event_fn *fn, void *data); /* frees data */
+bool world_run(struct world *w);
+void world_free(struct world *w);
+void trace(struct world *w, uint64_t v);
+void trace_str(struct world *w, const char *s);
+void broken(struct world *w, const char *rule, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+void say(struct world *w, const struct node *n, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+void *dup_mem(const void *p, size_t n);
+bool same_addr(const struct policy_addr *a, const struct policy_addr *b);
+
+/* admin.c */
+void admin_start(struct world *w);
+void admin_change(struct world *w);
+void admin_publish(struct world *w, int64_t within);
+void node_new_key(struct world *w, struct node *n);
+
+/* charon.c */
+void charon_do(struct world *w, struct node *n, const struct engine_effect *fx);
+void charon_start(struct world *w, struct node *n);
+void charon_kill(struct world *w, struct node *n);
+void charon_trouble(struct world *w, struct node *n);
+void charon_dpd(struct world *w, struct node *n, void *data);
+struct fsa *charon_sa(struct node *n, uint32_t id);
+void charon_impostor(struct world *w);
+void charon_unnamed(struct world *w, struct node *n);
+
+/* kernel.c */
+int kernel_do(struct world *w, struct node *n, const struct engine_effect *fx);
+void kernel_stranger(struct world *w, struct node *n);
+void kernel_expire(struct world *w, struct node *n);
+
+/* host.c */
+void host_event(struct world *w, struct node *n, struct engine_event *ev);
+void host_start(struct world *w, struct node *n);
+void host_kill(struct world *w, struct node *n);
+void host_tell_charon(struct world *w, struct node *n);
+void host_result(struct world *w, struct node *n, int64_t when, uint64_t id, int error);
+struct engine_time host_time(const struct world *w, const struct node *n);
+void host_fw_seen(struct world *w, struct node *n, void *data);
+void host_read_files(struct world *w, struct node *n, void *data);
+
+/* trouble.c */
+void trouble_start(struct world *w);
+
+/* check.c */
+void check_node(struct world *w, struct node *n);
+void check_notice(struct world *w, struct node *n, const struct engine_notice *notice);
+void check_terminate(struct world *w, struct node *n, const struct engine_terminate *t);
+void check_settled(struct world *w);
+uint32_t rules_of(const struct policy *p, const uint64_t *bits);
+uint32_t rules_between(
+        const struct policy *p, const struct policy_peer *from, const struct policy_peer *to);
+
+#endif
