@@ -216,7 +216,7 @@ static void test_approve_refused(void **state)
 	policy_report_init(&report);
 	assert_int_equal(policy_edit_approve(dir, &approval, &policy, &report), -EINVAL);
 	report_is(&report,
-	        "peers.d/node18.yaml:1:1: error: node18 has the key of node1 (policy.yaml:19): a "
+	        "peers.d/node18.yaml:1:1: error: node18 has the key of node1 (policy.yaml:18): a "
 	        "node "
 	        "is its key, so delete one of them\n"
 	        "peers.d/node18.yaml:4:9: error: there is no site 'hqq' (did you mean 'hq'?)\n");
