@@ -122,7 +122,7 @@ static int take_buffered(struct fw_monitor *m, struct fw_change *out)
 		const struct nlmsghdr *nlh = (const void *)(m->buf + m->pos);
 		int left = (int)(m->len - m->pos);
 
-		if (!mnl_nlmsg_ok(nlh, left))
+		if (!nl_message_ok(nlh, left))
 			break;
 		m->pos += NLMSG_ALIGN(nlh->nlmsg_len);
 		if (take(m, nlh, out))

@@ -144,7 +144,7 @@ static const char *message_name(const struct batch *b, uint32_t seq)
 	const struct nlmsghdr *nlh = (const void *)b->buf;
 	int left = (int)b->len;
 
-	for (; mnl_nlmsg_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
+	for (; nl_message_ok(nlh, left); nlh = mnl_nlmsg_next(nlh, &left)) {
 		unsigned type = nlh->nlmsg_type & 0xff;
 
 		if (nlh->nlmsg_seq == seq && nlh->nlmsg_type >> 8 == NFNL_SUBSYS_NFTABLES &&
@@ -282,7 +282,7 @@ static int collect(struct nlsock *s, struct answers *a)
 
 		if (n < 0)
 			return (int)n;
-		for (const struct nlmsghdr *nlh = (void *)buf; mnl_nlmsg_ok(nlh, left);
+		for (const struct nlmsghdr *nlh = (void *)buf; nl_message_ok(nlh, left);
 		        nlh = mnl_nlmsg_next(nlh, &left))
 			if (mnl_nlmsg_portid_ok(nlh, s->portid))
 				take_answer(a, nlh);
@@ -348,7 +348,7 @@ static int read_dump(struct nlsock *s, const struct dump *d, uint32_t seq)
 
 		if (n < 0)
 			rc = (int)n;
-		for (const struct nlmsghdr *nlh = (void *)buf; rc == 1 && mnl_nlmsg_ok(nlh, left);
+		for (const struct nlmsghdr *nlh = (void *)buf; rc == 1 && nl_message_ok(nlh, left);
 		        nlh = mnl_nlmsg_next(nlh, &left))
 			rc = take_dumped(s, d, nlh, seq);
 	}

@@ -9,8 +9,17 @@
 
 #include "firewall/firewall.h"
 
+#include <sys/socket.h>
+#include <linux/netlink.h>
+
 struct mnl_socket;
-struct nlmsghdr;
+
+/* mnl_nlmsg_ok() takes lengths of 2 GiB and more for negative, and so for good. */
+static inline bool nl_message_ok(const struct nlmsghdr *nlh, int left)
+{
+	return left >= (int)sizeof(*nlh) && nlh->nlmsg_len >= sizeof(*nlh) &&
+	       nlh->nlmsg_len <= (uint32_t)left;
+}
 
 struct nlsock {
 	struct mnl_socket *nl;

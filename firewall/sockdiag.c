@@ -106,18 +106,17 @@ static struct nlmsghdr *request(struct nlsock *s, char *buf, uint16_t type, uint
  * condition to mean v4-mapped sockets too. yes/no are offsets: 4 past the end is "no match". */
 static void put_filter(struct nlmsghdr *nlh, const struct fw_addr *peer)
 {
-	struct {
-		struct inet_diag_bc_op op;
-		struct inet_diag_hostcond cond;
-		uint8_t addr[16];
-	} code = {.op.code = INET_DIAG_BC_D_COND,
-	        .cond = {.family = peer->family, .prefix_len = peer->bits, .port = -1}};
+	uint8_t code[sizeof(struct inet_diag_bc_op) + sizeof(struct inet_diag_hostcond) + 16] = {0};
 	size_t len = sizeof(code) - (peer->family == AF_INET ? 12 : 0);
+	struct inet_diag_bc_op op = {
+	        .code = INET_DIAG_BC_D_COND, .yes = (uint8_t)len, .no = (uint16_t)(len + 4)};
+	struct inet_diag_hostcond cond = {
+	        .family = peer->family, .prefix_len = peer->bits, .port = -1};
 
-	memcpy(code.addr, peer->bytes, 16);
-	code.op.yes = (uint8_t)len;
-	code.op.no = (uint16_t)(len + 4);
-	mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, len, &code);
+	memcpy(code, &op, sizeof(op));
+	memcpy(code + sizeof(op), &cond, sizeof(cond));
+	memcpy(code + sizeof(op) + sizeof(cond), peer->bytes, peer->family == AF_INET ? 4 : 16);
+	mnl_attr_put(nlh, INET_DIAG_REQ_BYTECODE, len, code);
 }
 
 static int take(struct found *f, const struct nlsock *s, const struct nlmsghdr *nlh, uint32_t seq)
@@ -153,7 +152,7 @@ static int find_sockets(struct nlsock *s, struct found *f, uint8_t family)
 
 		if (n < 0)
 			rc = (int)n;
-		for (const struct nlmsghdr *m = (void *)buf; rc == 1 && mnl_nlmsg_ok(m, left);
+		for (const struct nlmsghdr *m = (void *)buf; rc == 1 && nl_message_ok(m, left);
 		        m = mnl_nlmsg_next(m, &left))
 			rc = take(f, s, m, nlh->nlmsg_seq);
 	}
@@ -178,7 +177,7 @@ static int destroy(struct nlsock *s, uint8_t family, const struct inet_diag_sock
 			return (int)n;
 		nlh = (void *)buf;
 		e = mnl_nlmsg_get_payload(nlh);
-		if (!mnl_nlmsg_ok(nlh, (int)n) || nlh->nlmsg_type != NLMSG_ERROR ||
+		if (!nl_message_ok(nlh, (int)n) || nlh->nlmsg_type != NLMSG_ERROR ||
 		        nlh->nlmsg_seq != seq || nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(*e))
 			continue;
 		return e->error == -ENOENT ? 0 : e->error ? e->error : 1;
