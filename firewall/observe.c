@@ -372,6 +372,28 @@ static int add_rule(struct observed *o, const struct nftnl_rule *r)
 	return 0;
 }
 
+/* libnftnl (1.2) reads through NULL for an expression without a name. */
+static bool expressions_have_names(const struct nlmsghdr *nlh)
+{
+	const struct nlattr *attr, *expr, *part;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attr) != NFTA_RULE_EXPRESSIONS)
+			continue;
+		mnl_attr_for_each_nested(expr, attr) {
+			bool named = false;
+
+			mnl_attr_for_each_nested(part, expr) {
+				if (mnl_attr_get_type(part) == NFTA_EXPR_NAME)
+					named = mnl_attr_validate(part, MNL_TYPE_NUL_STRING) == 0;
+			}
+			if (!named)
+				return false;
+		}
+	}
+	return true;
+}
+
 static int feed_rule(struct observed *o, const struct nlmsghdr *nlh)
 {
 	struct nftnl_rule *r = nftnl_rule_alloc();
@@ -379,7 +401,7 @@ static int feed_rule(struct observed *o, const struct nlmsghdr *nlh)
 
 	if (!r)
 		return -ENOMEM;
-	if (nftnl_rule_nlmsg_parse(nlh, r) < 0)
+	if (!expressions_have_names(nlh) || nftnl_rule_nlmsg_parse(nlh, r) < 0)
 		o->shape.foreign = true;
 	else if (is_ours(nftnl_rule_get_str(r, NFTNL_RULE_TABLE),
 	                 nftnl_rule_get_u32(r, NFTNL_RULE_FAMILY)))
