@@ -9,6 +9,7 @@
 
 /* Mappings larger than this get a table to find duplicate keys. */
 #define FEW_KEYS 12U
+#define OPEN_BRACKETS 64U
 
 struct frame {
 	struct pol_node *node;
@@ -76,6 +77,49 @@ static const char *char_fault(const unsigned char *s, size_t len, size_t left)
 	return NULL;
 }
 
+/* The end of what begins here and holds no brackets: a comment, a text in quotes; else i. */
+static size_t opaque_end(const char *s, size_t i, size_t len)
+{
+	char before = i ? s[i - 1] : '\n';
+	size_t end = i + 1;
+
+	if (!strchr(" \t\n[{,:", before) || (s[i] != '#' && s[i] != '"' && s[i] != '\''))
+		return i;
+	while (end < len && s[end] != '\n' && (s[i] == '#' || s[end] != s[i]))
+		end += 1 + (s[i] == '"' && s[end] == '\\');
+	return end < len && (s[i] == '#' || s[end] == s[i]) ? end : i;
+}
+
+/*
+ * libfyaml keeps every token behind an open bracket in memory, as it may turn out to be a key:
+ * 4 MB of brackets would cost 1.4 GB before our own count of depth sees the first.
+ */
+static bool brackets_check(struct pol_ctx *ctx)
+{
+	const char *s = ctx->source->data;
+	struct policy_where where = {ctx->source->name, 1, 1};
+	unsigned open = 0;
+
+	for (size_t i = 0; i < ctx->source->len; i++) {
+		i = opaque_end(s, i, ctx->source->len);
+		if (s[i] == '\n') {
+			where.line++;
+			/* A word at the very left is in no bracket. */
+			if (i + 1 < ctx->source->len && !strchr(" \t\r\n[]{},#", s[i + 1]))
+				open = 0;
+		}
+		open += s[i] == '[' || s[i] == '{';
+		open -= open && (s[i] == ']' || s[i] == '}');
+		if (open > OPEN_BRACKETS) {
+			pol_error(ctx, where,
+			        "more than %u brackets are open here: no policy needs that",
+			        OPEN_BRACKETS);
+			return false;
+		}
+	}
+	return true;
+}
+
 static bool text_check(struct pol_ctx *ctx)
 {
 	const struct pol_source *source = ctx->source;
@@ -103,7 +147,7 @@ static bool text_check(struct pol_ctx *ctx)
 		}
 		i += len;
 	}
-	return true;
+	return brackets_check(ctx);
 }
 
 /* ---- positions */

@@ -281,7 +281,12 @@ static void test_large_and_binary(void **state)
 	memcpy(text, "cluster: a\0b\n", 13);
 	fault_count_is(text, 13, "a NUL byte: this is not a text file");
 	memset(text, '[', POLICY_FILE_MAX);
-	fault_count_is(text, POLICY_FILE_MAX, "nested more than 16 deep: no policy needs that");
+	fault_count_is(
+	        text, POLICY_FILE_MAX, "more than 64 brackets are open here: no policy needs that");
+	for (size_t i = 0; i < POLICY_FILE_MAX; i += 61)
+		memcpy(text + i, "\n ", 2);
+	fault_count_is(
+	        text, POLICY_FILE_MAX, "more than 64 brackets are open here: no policy needs that");
 	free(text);
 }
 
