@@ -290,6 +290,33 @@ static void test_stale_socket(void **state)
 	bed_stop(&other);
 }
 
+/* One that lives but is too busy to take us in is no stale one. */
+static void test_busy_socket(void **state)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct bed bed;
+	char err[256];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), waiting[16], n = 0, rc;
+
+	(void)state;
+	bed_dir(&bed);
+	strcpy(addr.sun_path, bed.path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(listen(fd, 0), 0);
+	do { /* until the backlog is full */
+		assert_true(n < 16);
+		waiting[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		rc = connect(waiting[n++], (struct sockaddr *)&addr, sizeof(addr));
+	} while (!rc);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(try_new(bed.path, err, sizeof(err)), -EADDRINUSE);
+	assert_int_equal(access(bed.path, F_OK), 0);
+	while (n)
+		close(waiting[--n]);
+	close(fd);
+	bed_stop(&bed);
+}
+
 /* At the end only our own file goes: another daemon's, put there meanwhile, stays. */
 static void test_not_our_socket(void **state)
 {
@@ -328,6 +355,7 @@ int main(void)
 	        cmocka_unit_test(test_calls_max),
 	        cmocka_unit_test(test_directory_modes),
 	        cmocka_unit_test(test_stale_socket),
+	        cmocka_unit_test(test_busy_socket),
 	        cmocka_unit_test(test_not_our_socket),
 	};
 
