@@ -183,6 +183,16 @@ static bool is_host(const struct policy_prefix *x)
 	return x->len == (x->addr.family == 2 /* AF_INET */ ? 32 : 128);
 }
 
+/* Right key, other selectors: what the policy gives that peer does it no harm. */
+static bool is_its_own(const struct peer *p, const struct policy_addr *a)
+{
+	if (!p)
+		return false;
+	if (p->claimed)
+		return addr_equal(a, &p->addr4) || addr_equal(a, &p->addr6);
+	return p->want && (addr_equal(a, &p->want->addr4) || addr_equal(a, &p->want->addr6));
+}
+
 /* An SA with a wrong identity was seen: the addresses of its children are not free. */
 void claim_by_sa(struct engine *e, struct sa *sa, const struct engine_sa_row *row)
 {
@@ -193,6 +203,9 @@ void claim_by_sa(struct engine *e, struct sa *sa, const struct engine_sa_row *ro
 
 		odd |= c->odd_ts;
 		for (size_t j = 0; j < c->n_remote_ts && j < ENGINE_TS_MAX; j++) {
+			if (sa->fault == SA_SELECTORS &&
+			        is_its_own(sa->peer, &c->remote_ts[j].addr))
+				continue;
 			if (is_host(&c->remote_ts[j]))
 				claim_add_sa(e, sa, &c->remote_ts[j].addr);
 			else

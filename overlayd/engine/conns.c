@@ -86,6 +86,25 @@ void conn_unload(struct engine *e, struct peer *p)
 	p->conn_seq = e->seq;
 }
 
+/* The last connection of unknown content is gone: those who waited for that may be admitted. */
+void conn_not_stale(struct engine *e, struct peer *p)
+{
+	if (!p->stale_conn)
+		return;
+	p->stale_conn = false;
+	if (--e->n_stale == 0)
+		peers_dirty_all(e);
+}
+
+/* What was ended before counts for nothing: until now another SA could have been built. */
+static void gone(struct engine *e, struct peer *p)
+{
+	conn_not_stale(e, p);
+	p->conn = CONN_NO;
+	p->ended = p->verified = false;
+	queue_remove(e, Q_VERIFY, p);
+}
+
 void conn_result(struct engine *e, struct peer *p, int error, const char *text)
 {
 	p->conn_seq = e->seq;
@@ -97,9 +116,10 @@ void conn_result(struct engine *e, struct peer *p, int error, const char *text)
 	}
 	op_ok(e, &p->conn_op);
 	if (!p->conn_op_loads) {
-		p->conn = CONN_NO;
+		gone(e, p);
 		return;
 	}
+	conn_not_stale(e, p);
 	p->conn = CONN_LOADED;
 	p->conn_digest = p->conn_sent;
 	if (!p->grace_until_us)
@@ -123,6 +143,8 @@ static void conn_found(struct engine *e, const char *name)
 	p->in_charon = true;
 	if (p->conn == CONN_NO && p->conn_seq < e->conns_seq) {
 		p->conn = CONN_MAYBE;
+		e->n_stale += !p->stale_conn;
+		p->stale_conn = true;
 		peer_dirty(e, p);
 	}
 }
@@ -150,7 +172,7 @@ void conns_snapshot(struct engine *e, const struct engine_event *ev)
 		if (p->conn == CONN_NO || p->conn_op.id || p->listed_seq == e->conns_seq ||
 		        p->conn_seq >= e->conns_seq)
 			continue;
-		p->conn = CONN_NO;
+		gone(e, p);
 		peer_dirty(e, p);
 	}
 }

@@ -63,10 +63,13 @@ static struct fw_elem elem_wanted(const struct engine *e, const struct peer *p)
 /* The wall clock is learned in ever smaller steps; those below a second are not worth an update. */
 static bool elem_same(const struct fw_elem *a, const struct fw_elem *b)
 {
-	int64_t d = a->expires_mono_us - b->expires_mono_us;
+	int64_t d = 0;
 
-	if (a->expires_mono_us == ENGINE_NEVER || b->expires_mono_us == ENGINE_NEVER)
-		d = a->expires_mono_us == b->expires_mono_us ? 0 : INT64_MAX;
+	if (a->expires_mono_us != b->expires_mono_us) {
+		if (a->expires_mono_us == ENGINE_NEVER || b->expires_mono_us == ENGINE_NEVER)
+			return false;
+		d = a->expires_mono_us - b->expires_mono_us;
+	}
 	if (!IMPAIRED(IMPAIR_KEEP_CLASS) &&
 	        (a->class_in != b->class_in || a->class_out != b->class_out))
 		return false;
@@ -128,6 +131,23 @@ static void emit_admit(struct engine *e, struct peer *p)
 	elem_fill(e, p, &fx->fw_peer);
 }
 
+/*
+ * Nobody else can build an SA for its address: no such SA is there, and no connection that an
+ * earlier run loaded and that may still name this address for another key. A peer whose own good
+ * SA is up has its address to itself since that earlier run saw to the same.
+ */
+static bool is_clear(const struct engine *e, const struct peer *p)
+{
+	if (!e->snapshot || !e->conns_seen || e->claims_all)
+		return false;
+	if (!e->n_stale)
+		return true;
+	for (const struct sa *sa = p->sas; sa; sa = sa->next)
+		if (sa_up(sa))
+			return true;
+	return false;
+}
+
 void fw_step(struct engine *e, struct peer *p)
 {
 	bool wanted;
@@ -135,7 +155,7 @@ void fw_step(struct engine *e, struct peer *p)
 
 	if (p->claimed && claim_blocked(e, p))
 		p->cleared = false;
-	else if (p->claimed && e->snapshot && !e->claims_all)
+	else if (p->claimed && is_clear(e, p))
 		p->cleared = true;
 	if (p->claimed && IMPAIRED(IMPAIR_ADMIT_BEFORE_GONE))
 		p->cleared = true;
@@ -218,7 +238,7 @@ static void base_fill(struct engine *e, struct engine_fw_base *b)
 /* At start an earlier run's table is left alone until charon's SAs are known, or for a moment. */
 static bool base_may_go(const struct engine *e)
 {
-	return e->base_once || e->repair || e->snapshot || !e->self_active ||
+	return e->base_once || e->repair || (e->snapshot && e->conns_seen) || !e->self_active ||
 	       e->now.mono_us >= e->started_us + e->cfg.start_grace_us;
 }
 

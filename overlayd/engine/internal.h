@@ -141,7 +141,8 @@ struct peer {
 	uint64_t conn_seq, listed_seq;
 	struct op conn_op;
 
-	bool in_charon; /* something of it may be there */
+	bool stale_conn; /* loaded by an earlier run: its content is not known */
+	bool in_charon;  /* something of it may be there */
 	bool revoking, sockets_due, ended, verified;
 	uint64_t ended_seq;
 	int64_t revoke_since_us;
@@ -201,7 +202,6 @@ struct sa {
 	bool initiator;
 	enum engine_ike_state state;
 	enum sa_fault fault;
-	bool told;
 	uint64_t touched, listed; /* step of the last event; list that showed it */
 	int64_t since_us, childless_us;
 	int64_t established_us, rekey_us;
@@ -282,7 +282,7 @@ struct engine {
 	size_t n_bad;
 
 	struct map claims;
-	size_t claims_all;
+	size_t claims_all, n_stale;
 
 	struct class_table in, out;
 	uint64_t rules_digest, base_digest, base_sent;
@@ -406,6 +406,7 @@ uint64_t rules_digest(const struct engine *e);
 
 /* conns.c */
 void conn_step(struct engine *e, struct peer *p);
+void conn_not_stale(struct engine *e, struct peer *p);
 void conn_unload(struct engine *e, struct peer *p);
 void conn_result(struct engine *e, struct peer *p, int error, const char *text);
 void conns_snapshot(struct engine *e, const struct engine_event *ev);

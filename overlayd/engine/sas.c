@@ -258,10 +258,14 @@ static void take_row(struct engine *e, struct sa *sa, const struct engine_sa_row
 
 static void settle(struct engine *e, struct sa *sa, const struct engine_sa_row *row)
 {
-	if (has_child(sa))
-		sa->childless_us = e->now.mono_us;
+	bool had_child = sa->known_child;
+
+	sa->known_child = has_child(sa);
+	if (sa->known_child || had_child)
+		sa->childless_us = e->now.mono_us; /* since now, if it has none any more */
 	sa_judge(e, sa);
-	if ((sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY) && row)
+	if ((sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY || sa->fault == SA_SELECTORS) &&
+	        row)
 		claim_by_sa(e, sa, row);
 	if (sa->peer)
 		peer_dirty(e, sa->peer);

@@ -129,6 +129,7 @@ static struct fsa *sa_add(struct world *w, struct node *n, const char *conn)
 	sa->other = -1;
 	sa->since = w->now;
 	sa->deaf_since = -1;
+	say(w, n, "charon has SA %u of %s", sa->id, conn);
 	return sa;
 }
 
@@ -450,6 +451,17 @@ static void list_conns(struct world *w, struct node *n, const struct command *c)
 	at(w, w->now + 2000, n, conns_listed, dup_mem(&l, sizeof(l)));
 }
 
+static const char *command_name(enum engine_effect_type type)
+{
+	return type == ENGINE_FX_LOAD_KEY      ? "load-key"
+	       : type == ENGINE_FX_LOAD_CONN   ? "load-conn"
+	       : type == ENGINE_FX_UNLOAD_CONN ? "unload-conn"
+	       : type == ENGINE_FX_INITIATE    ? "initiate"
+	       : type == ENGINE_FX_TERMINATE   ? "terminate"
+	       : type == ENGINE_FX_LIST_SAS    ? "list-sas"
+	                                       : "get-conns";
+}
+
 static void run(struct world *w, struct node *n, void *data)
 {
 	struct command *c = data;
@@ -458,6 +470,9 @@ static void run(struct world *w, struct node *n, void *data)
 	/* A command that is sent is carried out also when overlayd dies, as charon has it. */
 	if (n->charon.gen != c->gen || !n->charon.up)
 		return;
+	say(w, n, "charon does #%llu: %s %s%u%s%s", (unsigned long long)c->id,
+	        command_name(c->type), c->type == ENGINE_FX_LOAD_CONN ? c->load.name : c->conn,
+	        c->sa, c->fails ? ", fails" : "", c->lost ? ", answer lost" : "");
 	if (c->fails) {
 		host_result(w, n, w->now + 1000, c->id, -EREMOTEIO);
 		return;

@@ -277,6 +277,16 @@ static void settled_pair(struct world *w, struct node *n, struct node *o)
 		settled_sas(w, n, o, wanted);
 }
 
+/* Nothing hangs: what is being revoked now began a moment ago. */
+static void settled_records(struct world *w, struct node *n)
+{
+	struct engine_peer_view v;
+
+	for (size_t i = 0; !engine_peer_at(n->engine, i, &v); i++)
+		if (v.state == ENGINE_PEER_REVOKING && w->now - v.since.mono_us > 60 * US)
+			unsettled(w, n, v.name, "is still revoking");
+}
+
 void check_settled(struct world *w)
 {
 	for (int i = 0; i < w->n_nodes && !w->rule; i++) {
@@ -284,9 +294,9 @@ void check_settled(struct world *w)
 		struct engine_view v;
 
 		engine_look(n->engine, &v);
-		if (v.charon != ENGINE_CHARON_READY || v.firewall != ENGINE_FWS_READY ||
-		        v.n_revoking)
-			unsettled(w, n, NULL, "is not ready, or still revoking");
+		if (v.charon != ENGINE_CHARON_READY || v.firewall != ENGINE_FWS_READY)
+			unsettled(w, n, NULL, "is not ready");
+		settled_records(w, n);
 		if (v.self_active != n->kernel.plane_set)
 			unsettled(w, n, NULL, "has no overlay addresses, or too many");
 		for (size_t j = 0; j < n->charon.n_sas; j++)
