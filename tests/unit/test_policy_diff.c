@@ -68,6 +68,11 @@ static void test_ports(void **state)
 	                 "allow: [{ from: r, to: s, service: x }, { from: r, to: s, service: y "
 	                 "}]\n",
 	        "opened r -> s: icmp, tcp/30\nclosed r -> s: tcp/10-11, tcp/17-20, udp/5\n");
+	/* Neighbours are one range. */
+	diff_is(TOP("1"),
+	        TOP("1") "services: { x: { ports: [tcp/6-10, tcp/1-5] } }\n"
+	                 "allow: [{ from: r, to: s, service: x }]\n",
+	        "opened r -> s: tcp/1-10\n");
 	/* The same ports by another name: nothing opens or closes. */
 	diff_is(TOP("1") "allow: [{ from: r, to: \"*\", service: ssh }]\n",
 	        TOP("1") "services: { z: { ports: [tcp/22] } }\n"
