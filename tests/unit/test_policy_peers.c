@@ -190,7 +190,7 @@ static const struct fault_case cases[] = {
                 "name, and if need be a port: 192.0.2.10, [2001:db8::1]:4500, head.example.org\n"},
         {"endpoint twice",
                 GOOD "  x: { key: \"" KEY3 "\", address: 10.77.0.3, site: hq, endpoints: "
-                                           "[h.example.org, \"h.example.org:4500\"] }\n",
+                     "[h.example.org, \"h.example.org:4500\"] }\n",
                 NULL,
                 "policy.yaml:8:154: error: endpoint 'h.example.org:4500' is listed twice: delete "
                 "one\n"},
