@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the files charon*.c share: charon.c (connections), charon_run.c (effects), charon_events.c
+ * (events), charon_attempts.c (initiations). */
+#ifndef OVERLAYD_HOST_CHARON_PRIVATE_H
+#define OVERLAYD_HOST_CHARON_PRIVATE_H
+
+#include "host/charon.h"
+#include "host/world.h"
+
+enum link_kind { LINK_COMMANDS, LINK_EVENTS, LINKS };
+
+/* One vici connection in the loop. */
+struct link {
+	struct charon *charon;
+	struct vici *v;
+	sd_event_source *io;
+	sd_event_source *deadline;
+};
+
+struct charon {
+	struct world *world;
+	char *path;
+	struct link links[LINKS];
+	sd_event_source *retry;
+	int64_t backoff_us;
+	int64_t told_at_us; /* when the log last said that charon is not there */
+	uint64_t generation;
+	unsigned int awaited; /* answers that are needed before the engine is told */
+	bool opening;
+	bool told; /* the engine knows it as connected */
+	struct charon_facts facts;
+	struct charon_facts next; /* of the connection that is being opened */
+	struct attempts *attempts;
+};
+
+static inline uint64_t charon_now(void)
+{
+	return (uint64_t)world_now_us();
+}
+
+/* After a request: what the loop must wait for has changed. */
+void charon_link_update(struct link *link);
+/* libviciclient's on_event */
+void charon_event(void *user, const struct vici_event *event);
+
+/* ---- charon_attempts.c ---- */
+
+struct attempts;
+int attempts_new(struct charon *charon, struct attempts **out);
+void attempts_free(struct attempts *attempts);
+/* charon took the initiation of this connection; the effect's result is told when it is known. */
+void attempts_add(struct attempts *attempts, const char *conn, uint64_t effect_id);
+/* An IKE_SA of this connection came up. */
+void attempts_up(struct attempts *attempts, const char *conn);
+/* The connection to charon is gone: all have failed. */
+void attempts_fail(struct attempts *attempts);
+
+#endif
