@@ -99,6 +99,7 @@ static int run_doctor(struct ctl *ctl, int argc, char **argv)
 	ctl_arguments(ctl, argc, argv, 0, 0);
 	if (!daemon_checks(ctl, checks))
 		doctor_port(checks, doctor_policy_port(ctl));
+	doctor_charon(checks);
 	doctor_files(ctl, checks);
 	doctor_machine(checks);
 	rc = count(checks, "bad") ? CTL_NO : CTL_OK;

@@ -16,6 +16,9 @@ void doctor_files(struct ctl *ctl, json_t *checks);
 /* The UDP port of the policy's files, or the usual one. */
 uint16_t doctor_policy_port(struct ctl *ctl);
 
+/* charon's settings, as its files have them: doctor_charon.c */
+void doctor_charon(json_t *checks);
+
 /* Kernel, MTU, clock: doctor_machine.c */
 void doctor_machine(json_t *checks);
 /* Is that port bound? Only asked where no daemon tells it. */

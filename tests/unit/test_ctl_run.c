@@ -291,6 +291,39 @@ static void test_doctor(void **state)
 	assert_says(run_out, "overlayctl check");
 }
 
+static void expect_charon(const char *text, const char *level, const char *says)
+{
+	char line[64];
+
+	run_spit("included.conf", text);
+	assert_int_equal(RUN("doctor"), 1);
+	assert_says(run_out, says);
+	snprintf(line, sizeof(line), "\n%-4s  charon settings", level);
+	assert_says(run_out, line);
+}
+
+static void test_doctor_charon(void **state)
+{
+	(void)state;
+	policy_put();
+	setenv("STRONGSWAN_CONF", "strongswan.conf", 1);
+	assert_int_equal(RUN("doctor"), 1);
+	assert_says(run_out, "strongswan.conf: No such file");
+	run_spit("strongswan.conf", "charon {\n\tload_modular = yes\n}\ninclude incl*.conf\n");
+	expect_charon("", "warn", "block_threshold is not set");
+	expect_charon("charon {\n block_threshold = 0\n cookie_threshold_ip = 0\n}\n", "bad",
+	        "are both 0");
+	expect_charon("charon {\n block_threshold = 5000\n # ikesa_table_size = 1\n}\n", "warn",
+	        "ikesa_table_size is not set");
+	expect_charon("charon {\n block_threshold = 5000\n ikesa_table_size = 4096\n}\n", "ok",
+	        "half-open limit 5000, table of 4096, threads: 16");
+	expect_charon("charon {\n threads = 2\n block_threshold = 9\n ikesa_table_size = 1\n}\n",
+	        "warn", "threads = 2");
+	/* A file that includes itself ends somewhere. */
+	expect_charon("include included.conf\n", "warn", "block_threshold is not set");
+	unsetenv("STRONGSWAN_CONF");
+}
+
 /* A full disk is told, not taken for an answer. */
 static void test_full(void **state)
 {
@@ -317,6 +350,7 @@ int main(void)
 	        T(test_init_id),
 	        T(test_id_is_yaml),
 	        T(test_doctor),
+	        T(test_doctor_charon),
 	        T(test_full),
 	};
 
