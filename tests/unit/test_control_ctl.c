@@ -254,8 +254,11 @@ static void test_doctor(void **state)
 	        "{\"checks\":[{\"name\":\"data plane\",\"level\":\"warn\",\"text\":"
 	        "\"kernel-libipsec\",\"mend\":\"modprobe esp4\"}]}");
 	RUN("doctor");
-	assert_says(run_out, "\nwarn  data plane    kernel-libipsec\n");
-	assert_says(run_out, "\n        to mend     modprobe esp4\n");
+	/* How wide the column is depends on this machine's other findings. */
+	assert_says(run_out, "\nwarn  data plane ");
+	assert_says(run_out, " kernel-libipsec\n        to mend ");
+	assert_says(run_out, " modprobe esp4\n");
+	assert_null(strstr(run_out, "UDP port")); /* the daemon's to tell */
 	assert_null(strstr(run_out, "systemctl start overlayd\n"));
 	assert_says(run_out, "rights");
 }
