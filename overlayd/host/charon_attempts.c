@@ -5,7 +5,7 @@
  * charon tells when an IKE_SA is up, but nothing when it gives one up that never was: refused by
  * the peer (it does not know us yet, it has another key for us), or without an answer. Its own
  * blocking `initiate` would hold up the connection. So we look: while there are attempts without an
- * IKE_SA, one list-sas for all of them, a quarter of a second after they began, and then ever more
+ * IKE_SA, one list-sas for all of them, a tenth of a second after they began, and then ever more
  * seldom. An attempt that is no longer listed has failed: the engine is told at once and need not
  * wait for its own deadline. One that is still being tried after a while is left to that.
  */
@@ -17,7 +17,7 @@
 #include <time.h>
 #include <utlist.h>
 
-#define FIRST_US 250000    /* from the beginning to the first look */
+#define FIRST_US 100000    /* from the beginning to the first look, and between two */
 #define GIVE_UP_US 4000000 /* then the engine's own deadline sees to it */
 #define LOAD_FACTOR 10     /* looking takes a tenth of the time at most */
 
@@ -75,6 +75,8 @@ static void on_rows(void *user, const struct vici_result *r)
 
 	attempts->looking = false;
 	attempts->pause_us = (now - attempts->look_began_us) * LOAD_FACTOR;
+	if (attempts->list && attempts->pause_us < (now - attempts->list->began_us) / 2)
+		attempts->pause_us = (now - attempts->list->began_us) / 2;
 	if (attempts->pause_us < FIRST_US)
 		attempts->pause_us = FIRST_US;
 	DL_FOREACH_SAFE(attempts->list, attempt, next) {

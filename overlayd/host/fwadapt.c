@@ -420,18 +420,23 @@ void fwadapt_free(struct fwadapt *fa)
 	free(fa);
 }
 
-static int count_nothing(void *ctx, const struct fw_counter *c)
+static int denied_nothing(void *ctx, const struct fw_denied *denied)
 {
-	(void)ctx, (void)c;
+	(void)ctx, (void)denied;
 	return 0;
+}
+
+bool fwadapt_table_is_there(struct fw *fw)
+{
+	/* Its sets can be read, or not for want of a table. */
+	return fw_denied_read(fw, denied_nothing, NULL, NULL) != -ENOENT;
 }
 
 void fwadapt_start(struct fwadapt *fa)
 {
 	struct engine_event ev = {.type = ENGINE_EV_FIREWALL};
-	int ret = fw_counters_read(fa->fw, count_nothing, NULL, NULL);
 
-	ev.firewall.seen = ret == -ENOENT ? ENGINE_FW_MISSING : ENGINE_FW_UNKNOWN;
+	ev.firewall.seen = fwadapt_table_is_there(fa->fw) ? ENGINE_FW_UNKNOWN : ENGINE_FW_MISSING;
 	world_event(fa->world, &ev);
 }
 

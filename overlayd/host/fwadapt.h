@@ -20,6 +20,8 @@ void fwadapt_start(struct fwadapt *fa);
 /* ENGINE_FX_FW_BASE, _FW_ADMIT, _FW_REVOKE, _KILL_SOCKETS */
 void fwadapt_run(struct fwadapt *fa, const struct engine_effect *fx);
 struct fw *fwadapt_fw(const struct fwadapt *fa);
+/* A table of ours is in the kernel, whoever made it. */
+bool fwadapt_table_is_there(struct fw *fw);
 
 /* ---- fwrules.c: from a policy to a ruleset --------------------------------------------------- */
 

@@ -21,12 +21,6 @@
 /* ---- guard
  * --------------------------------------------------------------------------------------- */
 
-static int count_nothing(void *ctx, const struct fw_counter *c)
-{
-	(void)ctx, (void)c;
-	return 0;
-}
-
 static int guard_commit(const struct policy *policy, char *err, size_t err_size)
 {
 	struct engine_fw_base base = {.policy = policy};
@@ -42,7 +36,7 @@ static int guard_commit(const struct policy *policy, char *err, size_t err_size)
 		ret = fw_guard_ruleset(rs, &guard);
 	if (!ret)
 		ret = fw_open(&fw, &fe);
-	if (!ret && fw_counters_read(fw, count_nothing, NULL, NULL) != -ENOENT)
+	if (!ret && fwadapt_table_is_there(fw))
 		log_notice("table inet " FW_TABLE " is there already: left as it is");
 	else if (!ret)
 		ret = fw_commit(fw, guard, NULL, &fe);
