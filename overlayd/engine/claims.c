@@ -144,7 +144,7 @@ static bool sa_has_claim(const struct sa *sa, const struct policy_addr *a)
 	return false;
 }
 
-static void claim_everything(struct engine *e, struct sa *sa)
+void claim_everything(struct engine *e, struct sa *sa)
 {
 	if (sa->claims_all)
 		return;

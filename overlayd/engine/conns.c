@@ -51,7 +51,8 @@ void conn_step(struct engine *e, struct peer *p)
 {
 	struct engine_effect *fx;
 
-	if (e->charon != ENGINE_CHARON_READY || p->conn_op.id)
+	/* An earlier run's table may still admit this address as another peer's. */
+	if (e->charon != ENGINE_CHARON_READY || p->conn_op.id || !e->base_once)
 		return;
 	tunnel_choose(e, p);
 	if (p->conn == CONN_LOADED && p->conn_digest == conn_digest_wanted(e, p))

@@ -111,7 +111,7 @@ static void emit_revoke(struct engine *e, struct peer *p)
 	if (!fx)
 		return;
 	p->fw_op_admits = false;
-	p->in_base = false;
+	p->cut_after_base = true;
 	p->fw = FW_MAYBE;
 	fx->fw_peer.peer = arena_str(e, p->name);
 	fx->fw_peer.addr4 = p->addr4;
@@ -222,6 +222,7 @@ static void base_fill(struct engine *e, struct engine_fw_base *b)
 	for (size_t i = 0; i < e->n_peers; i++) {
 		struct peer *p = e->peers[i];
 
+		p->cut_after_base = false;
 		p->in_base = peers && fw_wanted(e, p);
 		if (!p->in_base)
 			continue;
@@ -238,8 +239,8 @@ static void base_fill(struct engine *e, struct engine_fw_base *b)
 /* At start an earlier run's table is left alone until charon's SAs are known, or for a moment. */
 static bool base_may_go(const struct engine *e)
 {
-	return e->base_once || e->repair || (e->snapshot && e->conns_seen) || !e->self_active ||
-	       e->now.mono_us >= e->started_us + e->cfg.start_grace_us;
+	return e->base_once || e->repair || (e->snapshot && e->conns_seen && !e->claims_all) ||
+	       !e->self_active || e->now.mono_us >= e->started_us + e->cfg.start_grace_us;
 }
 
 void fw_base_step(struct engine *e)
@@ -286,9 +287,9 @@ void fw_base_result(struct engine *e, int error, const char *text)
 	for (size_t i = 0; i < e->n_peers; i++) {
 		struct peer *p = e->peers[i];
 
-		if (p->in_base)
+		if (p->in_base && !p->cut_after_base)
 			admitted(e, p);
-		else if (!p->fw_op.id)
+		else if (!p->in_base && !p->fw_op.id)
 			p->fw = FW_NO;
 		p->in_base = false;
 	}

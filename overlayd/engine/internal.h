@@ -130,7 +130,7 @@ struct peer {
 	struct policy_addr addr4, addr6;
 
 	enum kernel_has fw;
-	bool fw_op_admits, in_base;
+	bool fw_op_admits, in_base, cut_after_base;
 	bool told_admitted;
 	struct fw_elem fw_sent, fw_has;
 	struct op fw_op, sockets_op;
@@ -202,8 +202,8 @@ struct sa {
 	bool initiator;
 	enum engine_ike_state state;
 	enum sa_fault fault;
-	uint64_t touched, listed; /* step of the last event; list that showed it */
-	int64_t since_us, childless_us;
+	uint64_t touched, listed;                /* step of the last event; list that showed it */
+	int64_t since_us, childless_us, seen_us; /* seen: listed last */
 	int64_t established_us, rekey_us;
 	struct policy_addr remote_host;
 	uint16_t remote_port;
@@ -378,6 +378,7 @@ bool claim_take(struct engine *e, struct peer *p);
 void claim_release(struct engine *e, struct peer *p);
 bool claim_blocked(const struct engine *e, const struct peer *p);
 void claim_by_sa(struct engine *e, struct sa *sa, const struct engine_sa_row *row);
+void claim_everything(struct engine *e, struct sa *sa);
 void claim_drop_sa(struct engine *e, struct sa *sa);
 void claims_free(struct engine *e);
 

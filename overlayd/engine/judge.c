@@ -4,6 +4,12 @@
 
 #include <stdio.h>
 
+/* A list of late says so too: an event may have been missed. */
+static bool seen_childless(const struct engine *e, const struct sa *sa)
+{
+	return sa->seen_us >= sa->childless_us + e->cfg.initiate_timeout_us / 2;
+}
+
 static enum sa_fault judge_age(const struct engine *e, const struct sa *sa)
 {
 	const struct peer *p = sa->peer;
@@ -17,8 +23,10 @@ static enum sa_fault judge_age(const struct engine *e, const struct sa *sa)
 	case ENGINE_IKE_ESTABLISHED:
 		if (sa->unnamed || !p || p->trying || (p->best && p->best != sa))
 			return SA_FINE; /* being mended, or a duplicate */
-		return !sa_up(sa) && now - sa->childless_us >= e->cfg.initiate_timeout_us ? SA_STALE
-		                                                                          : SA_FINE;
+		return !sa_up(sa) && now - sa->childless_us >= e->cfg.initiate_timeout_us &&
+		                       seen_childless(e, sa)
+		               ? SA_STALE
+		               : SA_FINE;
 	case ENGINE_IKE_LEAVING:
 	case ENGINE_IKE_OTHER:
 		return age >= LEAVING_MAX_US ? SA_STALE : SA_FINE;
@@ -96,7 +104,11 @@ static int64_t judge_again(const struct engine *e, const struct sa *sa)
 		return sa->since_us +
 		       (sa->initiator ? e->cfg.initiate_timeout_us : e->cfg.halfopen_max_us);
 	case ENGINE_IKE_ESTABLISHED:
-		return sa_up(sa) ? ENGINE_NEVER : sa->childless_us + e->cfg.initiate_timeout_us;
+		if (sa_up(sa))
+			return ENGINE_NEVER;
+		if (e->now.mono_us < sa->childless_us + e->cfg.initiate_timeout_us / 2)
+			return sa->childless_us + e->cfg.initiate_timeout_us / 2;
+		return sa->childless_us + e->cfg.initiate_timeout_us;
 	case ENGINE_IKE_LEAVING:
 	case ENGINE_IKE_OTHER:
 		return sa->since_us + LEAVING_MAX_US;
@@ -110,6 +122,10 @@ void sas_judge_peer(struct engine *e, struct peer *p)
 		int64_t again = judge_again(e, sa);
 
 		sa_judge(e, sa);
+		if (!sa->fault && !sa->gone && sa->state == ENGINE_IKE_ESTABLISHED && !sa_up(sa) &&
+		        e->now.mono_us >= sa->childless_us + e->cfg.initiate_timeout_us / 2 &&
+		        !seen_childless(e, sa))
+			charon_want_list(e);
 		if (!sa->fault && !sa->gone && again > e->now.mono_us)
 			peer_wake(p, again);
 	}

@@ -17,7 +17,7 @@ static bool identity_changed(const struct engine *e, const struct peer *p)
 	bool key = memcmp(&p->key, &p->want->key, sizeof(p->key)) != 0;
 
 	if (IMPAIRED(IMPAIR_KEEP_OLD_KEY))
-		key = false;
+		return !addr_equal(&p->addr4, &p->want->addr4);
 	return key || !addr_equal(&p->addr4, &p->want->addr4) ||
 	       !addr_equal(&p->addr6, &p->want->addr6) || p->self_epoch != e->self_epoch;
 }
@@ -192,7 +192,7 @@ static bool charon_part(struct engine *e, struct peer *p, bool fw_gone)
 	int64_t soon = p->revoke_since_us + PATIENCE_US;
 
 	if (!p->in_charon && !p->sas && p->conn == CONN_NO)
-		return true;
+		return e->snapshot && e->conns_seen; /* unread is not empty */
 	if (e->charon != ENGINE_CHARON_READY)
 		return false;
 	if (!fw_gone && e->now.mono_us < soon) {

@@ -115,7 +115,7 @@ void check_node(struct world *w, struct node *n)
 	move_ref(w, n);
 	kernel_expire(w, n);
 	check_repaired(w, n);
-	if (n->engine && engine_memory(n->engine) > 128 * 1024)
+	if (n->engine && engine_memory(n->engine) > 32768 + 4096 * (size_t)w->n_nodes)
 		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
 		        engine_memory(n->engine));
 	if (k->broken_since >= 0)
@@ -294,7 +294,7 @@ void check_settled(struct world *w)
 		struct engine_view v;
 
 		engine_look(n->engine, &v);
-		if (v.charon != ENGINE_CHARON_READY || v.firewall != ENGINE_FWS_READY)
+		if (v.charon != ENGINE_CHARON_READY)
 			unsettled(w, n, NULL, "is not ready");
 		settled_records(w, n);
 		if (v.self_active != n->kernel.plane_set)

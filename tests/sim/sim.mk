@@ -2,7 +2,7 @@
 #
 # The simulator: the engine's own sources once more, with the switches that break it on purpose.
 #
-#	make sim SEED=7 NODES=5 HOURS=2 [SEEDS=200]	make sim-impairments
+#	make sim SEED=7 NODES=5 HOURS=2 [SEEDS=200]	make sim-broken
 
 SEED  ?= 1
 SEEDS ?= 1
@@ -21,10 +21,12 @@ $(B)/tests/sim: $(SIM_OBJS) $(B)/libpolicy.a
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+simulator: $(B)/tests/sim
+
 sim: $(B)/tests/sim
 	@$(B)/tests/sim --seed $(SEED) --seeds $(SEEDS) --nodes $(NODES) --hours $(HOURS)
 
-sim-impairments: $(B)/tests/sim
+sim-broken: $(B)/tests/sim
 	@$(B)/tests/sim --impairments --seeds 40
 
-.PHONY: sim sim-impairments
+.PHONY: simulator sim sim-broken
