@@ -98,5 +98,6 @@ clean:
 
 include tests/tests.mk
 include tests/sim/sim.mk
+-include tests/bench/bench.mk
 -include tests/vm/vm.mk
 -include images/deb.mk
