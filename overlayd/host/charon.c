@@ -11,7 +11,7 @@
 #include <time.h>
 
 #define RETRY_MIN_US 250000
-#define RETRY_MAX_US 5000000
+#define RETRY_MAX_US 500000            /* a failed connect(2) costs nothing */
 #define TOLD_AGAIN_US (60 * 1000000LL) /* "still waiting" */
 
 static void charon_fail(struct charon *charon, const char *why);

@@ -80,13 +80,9 @@ static struct nlmsghdr *sa_message(char *buf, uint16_t type)
 
 static int sa_add(struct mnl_socket *sock)
 {
-	/* All zero: it exists for a moment, on lo, between addresses that nobody has. */
-	struct {
-		struct xfrm_algo_aead head;
-		char key[36];
-	} aead = {.head = {.alg_name = "rfc4106(gcm(aes))",
-	                  .alg_key_len = 36 * 8,
-	                  .alg_icv_len = 128}};
+	/* The key is all zero: it exists for a moment, between addresses that nobody has. */
+	_Alignas(struct xfrm_algo_aead) char room[sizeof(struct xfrm_algo_aead) + 36] = {0};
+	struct xfrm_algo_aead *aead = (void *)room;
 	struct xfrm_encap_tmpl encap = {.encap_type = UDP_ENCAP_ESPINUDP,
 	        .encap_sport = htons(4500),
 	        .encap_dport = htons(4500)};
@@ -94,6 +90,9 @@ static int sa_add(struct mnl_socket *sock)
 	struct nlmsghdr *nlh = sa_message(buf, XFRM_MSG_NEWSA);
 	struct xfrm_usersa_info *sa = mnl_nlmsg_put_extra_header(nlh, sizeof(*sa));
 
+	snprintf(aead->alg_name, sizeof(aead->alg_name), "rfc4106(gcm(aes))");
+	aead->alg_key_len = 36 * 8;
+	aead->alg_icv_len = 128;
 	sa->id.daddr.a4 = htonl(0x7f4f564c);
 	sa->saddr.a4 = htonl(0x7f4f564d);
 	sa->id.spi = htonl(PROBE_SPI);
@@ -102,7 +101,7 @@ static int sa_add(struct mnl_socket *sock)
 	sa->mode = XFRM_MODE_TUNNEL;
 	sa->lft.soft_byte_limit = sa->lft.hard_byte_limit = XFRM_INF;
 	sa->lft.soft_packet_limit = sa->lft.hard_packet_limit = XFRM_INF;
-	mnl_attr_put(nlh, XFRMA_ALG_AEAD, sizeof(aead), &aead);
+	mnl_attr_put(nlh, XFRMA_ALG_AEAD, sizeof(room), room);
 	mnl_attr_put(nlh, XFRMA_ENCAP, sizeof(encap), &encap);
 	mnl_attr_put_u32(nlh, XFRMA_IF_ID, XFRM_PROBE_IF_ID);
 	return xfrm_ask(sock, nlh);
