@@ -30,7 +30,10 @@ cd ..
 # The project has no mail address: whoever publishes the packages puts theirs into debian/.
 lintian --allow-root --fail-on error,warning --tag-display-limit 0 --info \
 	--suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog ./*.changes
-rm -f "$build"/*.deb
+# Debug symbols apart: `apt install ./build/*.deb` is meant for the others.
+rm -rf "$build"/*.deb "$build/dbgsym"
+mkdir "$build/dbgsym"
+mv ./*-dbgsym_*.deb "$build/dbgsym/"
 cp ./*.deb "$build/"
 rm -rf "overlayd-$version"
 (cd "$build" && ls -l ./*.deb | awk '{ print $NF, $5, "bytes" }')
