@@ -88,10 +88,18 @@ static struct policy_fault *fault_place(struct policy_report *report, enum polic
 	return NULL;
 }
 
+/* False: it would only be counted, and then the fault after the 200th costs nothing. */
+static bool fault_wanted(const struct policy_report *report, enum policy_severity severity)
+{
+	return report->n_faults < POLICY_FAULTS_MAX ||
+	       (severity == POLICY_ERROR && report->n_warnings);
+}
+
 static struct policy_fault *fault_add(struct policy_report *report, enum policy_severity severity,
         const struct policy_where *where, char *message, char *source)
 {
-	const char *file = report_file(report, where->file);
+	bool wanted = fault_wanted(report, severity);
+	const char *file = wanted ? report_file(report, where->file) : NULL;
 	struct policy_fault *fault;
 
 	if (severity == POLICY_ERROR)
@@ -109,18 +117,13 @@ static struct policy_fault *fault_add(struct policy_report *report, enum policy_
 	return fault;
 }
 
-static bool fault_wanted(const struct policy_report *report, enum policy_severity severity)
-{
-	return report->n_faults < POLICY_FAULTS_MAX ||
-	       (severity == POLICY_ERROR && report->n_warnings);
-}
-
 void pol_fault(struct pol_ctx *ctx, enum policy_severity severity, struct policy_where where,
         const char *format, ...)
 {
-	char *message = malloc(MESSAGE_MAX), *source = NULL;
+	bool wanted = fault_wanted(ctx->report, severity);
+	char *message = wanted ? malloc(MESSAGE_MAX) : NULL, *source = NULL;
 	struct policy_fault *fault;
-	uint32_t order = source_order(ctx, where.file);
+	uint32_t order = wanted ? source_order(ctx, where.file) : UINT32_MAX;
 	va_list args;
 
 	if (severity == POLICY_ERROR)
@@ -130,9 +133,9 @@ void pol_fault(struct pol_ctx *ctx, enum policy_severity severity, struct policy
 		vsnprintf(message, MESSAGE_MAX, format, args);
 		va_end(args);
 	}
-	if (order != UINT32_MAX && fault_wanted(ctx->report, severity))
+	if (order != UINT32_MAX)
 		source = source_line(&ctx->sources[order], &where);
-	else
+	else if (wanted)
 		source = strdup("");
 	fault = fault_add(ctx->report, severity, &where, message, source);
 	if (fault)
