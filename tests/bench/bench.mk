@@ -10,7 +10,7 @@ $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(LIBS)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
 
-.PRECIOUS: $(B)/obj/tests/bench/%.o
+.SECONDARY: $(patsubst tests/bench/%.c,$(B)/obj/tests/bench/%.o,$(wildcard tests/bench/*.c))
 
 bench-programs: $(BENCHES)
 
