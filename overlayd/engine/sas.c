@@ -339,6 +339,8 @@ static void sa_down(struct engine *e, uint32_t id)
 {
 	struct sa *sa = sa_find(e, id);
 
+	if (!sa && e->list_op.id)
+		sa = sa_new(e, id); /* the list under way may still show it */
 	if (!sa)
 		return;
 	if (!e->list_op.id) {

@@ -71,6 +71,8 @@ static void fill(const struct engine *e, const struct peer *p, struct engine_pee
 	v->established_mono_us = -1;
 	v->rekey_mono_us = ENGINE_NEVER;
 	v->expires_wall_s = p->timed && p->active ? p->change_wall_s : ENGINE_NEVER;
+	if (p->desired && e->self_change_wall_s < v->expires_wall_s)
+		v->expires_wall_s = e->self_change_wall_s;
 	v->attempts = p->attempts;
 	if (p->best)
 		fill_sa(v, p->best);

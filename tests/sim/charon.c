@@ -102,7 +102,8 @@ static void tell(struct world *w, struct node *n, enum engine_sa_change change,
 {
 	struct told t = {n->epoch, n->charon.gen, change, old_id, *sa, with_child};
 
-	if (!n->engine || trouble(w, 0.02))
+	/* charon tells all it says; that some is lost stands for a reader that is too slow. */
+	if (!n->engine || (trouble(w, 0.02) && w->now - n->up_since > 20 * US))
 		return;
 	at(w, w->now + 500, n, told, dup_mem(&t, sizeof(t)));
 }
@@ -473,6 +474,8 @@ static void run(struct world *w, struct node *n, void *data)
 	say(w, n, "charon does #%llu: %s %s%u%s%s", (unsigned long long)c->id,
 	        command_name(c->type), c->type == ENGINE_FX_LOAD_CONN ? c->load.name : c->conn,
 	        c->sa, c->fails ? ", fails" : "", c->lost ? ", answer lost" : "");
+	if (c->fails && c->lost)
+		return; /* neither done nor answered */
 	if (c->fails) {
 		host_result(w, n, w->now + 1000, c->id, -EREMOTEIO);
 		return;
@@ -522,6 +525,7 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 
 	c.lost = trouble(w, 0.03);
 	c.fails = trouble(w, 0.04);
+	c.lost |= c.fails && trouble(w, 0.4);
 	switch (fx->type) {
 	case ENGINE_FX_LOAD_KEY:
 		c.load.key = n->keys[n->key];

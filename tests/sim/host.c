@@ -98,7 +98,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:
 		error = kernel_do(w, n, fx);
-		if (!trouble(w, 0.02))
+		if (!trouble(w, error ? 0.4 : 0.02))
 			host_result(w, n, w->now + rnd_us(w, 100, late), fx->id, error);
 		return;
 	case ENGINE_FX_RESOLVE:

@@ -79,7 +79,7 @@ static void report(const struct options *o, const struct world *w)
 static int run_seeds(const struct options *o)
 {
 	static struct world w;
-	uint64_t steps = 0, trace_all = 0;
+	uint64_t steps = 0, trace_all = 0, last = 0;
 	clock_t from = clock();
 
 	for (uint64_t s = 0; s < o->seeds; s++) {
@@ -88,7 +88,14 @@ static int run_seeds(const struct options *o)
 			return 1;
 		}
 		steps += w.steps;
+		last = w.trace;
 		trace_all = trace_all * 31 + w.trace;
+	}
+	if (!run_one(o, o->seed + o->seeds - 1, &w) || w.trace != last) {
+		printf("seed %llu does not replay: trace %016llx, then %016llx\n",
+		        (unsigned long long)w.seed, (unsigned long long)last,
+		        (unsigned long long)w.trace);
+		return 1;
 	}
 	printf("%llu seeds from %llu, %d nodes, %g h each: all rules held; %llu steps, %.1f s of "
 	       "CPU, "
