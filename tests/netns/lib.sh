@@ -58,12 +58,11 @@ bed() {
 	export BED_DIR
 	# SIGKILL to unshare reaches the first process inside (--kill-child), and with it all others.
 	trap 'bed_interrupted "$outer"' INT TERM HUP
-	${KEEP:+setsid} unshare --mount --pid --fork --kill-child --mount-proc \
-		bash "$0" "$@" </dev/null &
-	outer=$!
 	if [ -n "$KEEP" ]; then
-		bed_wait_kept "$outer"
+		bed_kept_start "$@"
 	fi
+	unshare --mount --pid --fork --kill-child --mount-proc bash "$0" "$@" </dev/null &
+	outer=$!
 	wait "$outer"
 	rc=$?
 	trap - INT TERM HUP
@@ -83,14 +82,30 @@ bed_interrupted() {
 	exit 130
 }
 
-# KEEP=1: return to the caller when the script inside has said its verdict; the bed lives on.
-bed_wait_kept() {
-	while kill -0 "$1" 2>/dev/null && [ ! -e "$BED_DIR/verdict" ]; do
+# KEEP=1: the bed lives on when its script has said its verdict, so nothing of ours, neither process
+# group nor output, may hang on it: it writes to a file, which is shown as it grows.
+bed_kept_start() {
+	local shown
+	: >"$BED_DIR/output"
+	setsid unshare --mount --pid --fork --kill-child --mount-proc \
+		bash "$0" "$@" </dev/null >"$BED_DIR/output" 2>&1 &
+	outer=$!
+	while kill -0 $outer 2>/dev/null && [ ! -e "$BED_DIR/verdict" ]; do
+		bed_show_more
 		sleep 0.1
 	done
-	[ -e "$BED_DIR/verdict" ] || return 0
-	pgrep -P "$1" >"$BED_DIR/init"
-	exit "$(cat "$BED_DIR/verdict")"
+	bed_show_more
+	if [ ! -e "$BED_DIR/verdict" ]; then
+		echo "# $BED_NAME: it died; logs are in $BED_DIR"
+		exit 1
+	fi
+	pgrep -P $outer >"$BED_DIR/init"
+	exit "$(<"$BED_DIR/verdict")"
+}
+bed_show_more() {
+	tail -c "+$((${shown:-0} + 1))" "$BED_DIR/output" >"$BED_DIR/more"
+	shown=$((${shown:-0} + $(stat -c %s "$BED_DIR/more")))
+	cat "$BED_DIR/more"
 }
 
 bed_begin() {
@@ -335,8 +350,8 @@ bed_sanitizers() {
 
 bed_kept() {
 	if [ -z "$KEEP" ]; then return; fi
-	[ $BED_FAILED = 0 ]
-	echo $? >"$BED_DIR/verdict"
+	echo $((BED_FAILED > 0)) >"$BED_DIR/verdict.new"
+	mv "$BED_DIR/verdict.new" "$BED_DIR/verdict" # whole or not there
 	exec sleep infinity
 }
 

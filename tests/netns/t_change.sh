@@ -35,7 +35,7 @@ expect_not "an allowed peer of the same role pair still has no other port" tcp_o
 tcp_server node18 10.77.0.18 15002
 expect_within 'tcp_open node17 10.77.0.18 15002 0.3' 5 "the other exec node reaches it too"
 expect "node17's connection flowed on" client_flows node17 steady
-expect_not "and never stopped for long" grep -q gap "$BED_DIR/node17/client-steady.log"
+expect_not "and never stopped for long" grep -qE 'gap [1-9]' "$BED_DIR/node17/client-steady.log"
 
 # A broken policy: the one in force stays, whole.
 cp "$BED_DIR/policy/policy.yaml" "$BED_DIR/good.yaml"

@@ -36,7 +36,7 @@ expect_not "and what was denied still is" tcp_open node17 10.77.0.1 22
 overlayd_start head1
 expect_within 'ctl head1 status || true; client_flows node17 steady 0.5' 5 "started again: it flows"
 expect_for '[ "$(uniqueid)" = "'"$before"'" ]' 3 "the same SA, not a new one"
-expect_not "and there was no gap" grep -q gap "$BED_DIR/node17/client-steady.log"
+expect_not "and there was no gap" grep -qE 'gap [1-9]' "$BED_DIR/node17/client-steady.log"
 
 # SIGTERM leaves the guard: nothing leaks while it is stopped.
 overlayd_stop head1

@@ -370,10 +370,10 @@ static void load_secrets_and_pools(struct node *node)
 	struct vici *v = node->commands;
 
 	ASK_OK(vici_load_shared(v, &secret, done, NULL, 0, now_us()));
-	ASK_OK(vici_get_shared(v, names_done, "join", 0, now_us()));
+	ASK_OK(vici_get_shared(v, names_done, (void *)"join", 0, now_us()));
 	CHECK(last.found);
 	ASK_OK(vici_unload_shared(v, "join", done, NULL, 0, now_us()));
-	ASK_OK(vici_get_shared(v, names_done, "join", 0, now_us()));
+	ASK_OK(vici_get_shared(v, names_done, (void *)"join", 0, now_us()));
 	CHECK(!last.found);
 	ASK_OK(vici_load_pool(v, &pool, done, NULL, 0, now_us()));
 	ASK_OK(vici_unload_pool(v, "guests", done, NULL, 0, now_us()));
@@ -433,13 +433,13 @@ static void load_connections(void)
 
 	load_connection(&node_a, "a.pub.pem", "b.pub.der", "no-such-cipher");
 	CHECK(last.error == -EREMOTEIO && strstr(last.errmsg, "proposals"));
-	ASK_OK(vici_get_conns(v, names_done, "ovl.peer", 0, now_us()));
+	ASK_OK(vici_get_conns(v, names_done, (void *)"ovl.peer", 0, now_us()));
 	CHECK(!last.found && last.rows == 0);
 	load_connection(&node_a, "a.pub.pem", "b.pub.der", "aes256gcm16-prfsha256-x25519");
 	CHECK(last.error == 0);
 	load_connection(&node_b, "b.pub.der", "a.pub.pem", "aes256gcm16-prfsha256-x25519");
 	CHECK(last.error == 0);
-	ASK_OK(vici_get_conns(v, names_done, "ovl.peer", 0, now_us()));
+	ASK_OK(vici_get_conns(v, names_done, (void *)"ovl.peer", 0, now_us()));
 	CHECK(last.found && last.rows == 1);
 	ASK_OK(vici_list_conns(v, NULL, conn_row, done, NULL, 0, now_us()));
 	CHECK(last.found && last.rows == 1);
