@@ -60,10 +60,20 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
 
 void charon_link_update(struct link *link)
 {
+	struct charon *charon = link->charon;
 	uint64_t deadline;
 
 	if (!link->v || !link->io)
 		return;
+	/* What is to be sent waits until charon knows our address. */
+	if (link == &charon->links[LINK_COMMANDS] && charon->told &&
+	        dataplane_settles_us(charon->world->dataplane) > world_now_us()) {
+		sd_event_source_set_io_events(link->io, 0);
+		sd_event_source_set_time(
+		        link->deadline, (uint64_t)dataplane_settles_us(charon->world->dataplane));
+		sd_event_source_set_enabled(link->deadline, SD_EVENT_ONESHOT);
+		return;
+	}
 	/* poll(2) and epoll(7) have the same bits for in and out. */
 	sd_event_source_set_io_events(link->io, (uint32_t)vici_events(link->v));
 	deadline = vici_deadline(link->v);
@@ -73,6 +83,11 @@ void charon_link_update(struct link *link)
 	}
 	sd_event_source_set_time(link->deadline, deadline);
 	sd_event_source_set_enabled(link->deadline, SD_EVENT_ONESHOT);
+}
+
+void charon_pause(struct charon *charon)
+{
+	charon_link_update(&charon->links[LINK_COMMANDS]);
 }
 
 static int link_open(struct link *link)

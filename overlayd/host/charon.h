@@ -33,6 +33,8 @@ void charon_start(struct charon *charon);
 const struct charon_facts *charon_facts(const struct charon *charon);
 /* For the effects that are charon's (ENGINE_FX_LOAD_KEY ... ENGINE_FX_LIST_CONNS). */
 void charon_run(struct charon *charon, const struct engine_effect *fx);
+/* dataplane_settles_us() has changed. */
+void charon_pause(struct charon *charon);
 /* Foreign connections that pin no key, for the doctor: calls done once, later. -ENOTCONN. */
 typedef void charon_foreign_fn(void *user, int error, const char *const *names, size_t n);
 int charon_list_foreign(struct charon *charon, charon_foreign_fn *done, void *user);

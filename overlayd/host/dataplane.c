@@ -13,8 +13,9 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define SETTLE_US 50000  /* between two looks at least */
-#define RETRY_US 1000000 /* after a failure that no effect tells of */
+#define SETTLE_US 50000   /* between two looks at least */
+#define ADDRESS_US 200000 /* from adding an address to charon's knowing it */
+#define RETRY_US 1000000  /* after a failure that no effect tells of */
 
 struct dataplane {
 	struct world *world;
@@ -36,6 +37,7 @@ struct dataplane {
 	char told_name[16];
 	uint32_t told_index;
 	int64_t looked_us;
+	int64_t addressed_us; /* when an address was added last; 0: was not */
 
 	struct policy_addr underlay[ENGINE_UNDERLAY_MAX];
 	size_t n_underlay;
@@ -51,7 +53,9 @@ static int device_look(struct dataplane *dp)
 	int ret;
 
 	if (!dp->plane) {
-		dp->device.index = 0;
+		/* Not known yet: what an earlier run has used goes on. */
+		if (rtnl_link_by_name(dp->rt, dp->expected, &dp->device) != 1)
+			dp->device.index = 0;
 		return 0;
 	}
 	ret = dp->plane->ensure(dp->rt, dp->mtu, &link, dp->trouble, sizeof(dp->trouble));
@@ -67,7 +71,7 @@ static int device_look(struct dataplane *dp)
 static int routes_sync(struct dataplane *dp)
 {
 	struct routes_spec spec = dp->spec;
-	unsigned int changes = 0;
+	struct routes_changes changes = {0};
 	int ret;
 
 	if (!dp->spec_known)
@@ -76,8 +80,12 @@ static int routes_sync(struct dataplane *dp)
 		return routes_flush(dp->rt, dp->trouble, sizeof(dp->trouble));
 	spec.device = dp->device.index;
 	ret = routes_apply(dp->rt, &spec, &changes, dp->trouble, sizeof(dp->trouble));
-	if (changes)
-		log_debug("%u routes, rules or addresses set right", changes);
+	if (changes.all)
+		log_debug("%u routes, rules or addresses set right", changes.all);
+	if (changes.addresses) {
+		dp->addressed_us = world_now_us();
+		charon_pause(dp->world->charon);
+	}
 	return ret;
 }
 
@@ -97,7 +105,7 @@ static int dataplane_sync(struct dataplane *dp)
 static void plane_tell(struct dataplane *dp)
 {
 	struct engine_event ev = {.type = ENGINE_EV_PLANE};
-	bool up = dp->device.index != 0;
+	bool up = dp->plane && dp->device.index != 0;
 
 	if (up == dp->told_up && dp->device.index == dp->told_index &&
 	        (!up || strcmp(dp->told_name, dp->device.name) == 0))
@@ -189,6 +197,11 @@ static void device_guess(struct dataplane *dp)
 	else
 		snprintf(dp->expected, sizeof(dp->expected), "ipsec0");
 	snprintf(dp->told_name, sizeof(dp->told_name), "%s", dp->expected);
+}
+
+int64_t dataplane_settles_us(const struct dataplane *dp)
+{
+	return dp->addressed_us ? dp->addressed_us + ADDRESS_US : 0;
 }
 
 uint32_t dataplane_if_id(const struct dataplane *dp)

@@ -29,6 +29,13 @@ uint32_t dataplane_if_id(const struct dataplane *dp);
 /* The overlay device's name, as known now or to be expected; never NULL. */
 const char *dataplane_device(const struct dataplane *dp);
 
+/*
+ * Until when charon should be told nothing new: our address has just been added, and charon must
+ * have heard of it from the kernel before it installs what has it as its source (libipsec else
+ * fails the CHILD_SA and keeps an IKE_SA without one).
+ */
+int64_t dataplane_settles_us(const struct dataplane *dp);
+
 struct dataplane_view {
 	const struct plane *plane; /* NULL: none yet */
 	const char *device;        /* or NULL when it is not there */

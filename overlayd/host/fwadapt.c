@@ -237,6 +237,9 @@ static int run_base(
 	struct fw_error fe = {""};
 	int ret;
 
+	/* Without a policy we do not even know what the overlay is: an older table knows better. */
+	if (!base->policy && fwadapt_table_is_there(fa->fw))
+		return 0;
 	dataplane_look(fa->world->dataplane, &plane);
 	rules.device = dataplane_device(fa->world->dataplane);
 	rules.secpath = plane.plane && plane.plane->secpath;

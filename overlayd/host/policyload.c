@@ -138,7 +138,9 @@ int policyload_start(struct world *world)
 	        world->options.config_dir, world->options.state_dir, &policy, &last_good, &report);
 	report_log(err || last_good ? LOG_ERR : LOG_WARNING, report);
 	if (err) {
-		log_error("no policy is in force: nothing of the overlay passes until %s is mended",
+		log_error("no policy is in force: firewall and tunnels stay as an earlier run left "
+		          "them, "
+		          "nothing new is let in, until %s is mended",
 		        world->options.config_dir);
 		error_set(world, report);
 		return err;

@@ -362,7 +362,7 @@ static bool things_have(const struct things *things, const struct thing *thing)
 
 /* Removed in reverse: a route goes before the address that it has as its source. */
 static int remove_unwanted(struct rtnl *rt, const struct things *want, const struct things *found,
-        unsigned int *n, char *err, size_t err_size)
+        struct routes_changes *n, char *err, size_t err_size)
 {
 	for (size_t i = found->n; i-- > 0;) {
 		const struct thing *thing = &found->list[i];
@@ -376,7 +376,7 @@ static int remove_unwanted(struct rtnl *rt, const struct things *want, const str
 			continue;
 		if (ret)
 			return change_tell(thing, false, ret, err, err_size);
-		(*n)++;
+		n->all++;
 	}
 	return 0;
 }
@@ -388,7 +388,7 @@ static bool is_stopper(const struct thing *thing)
 }
 
 static int add_missing(struct rtnl *rt, const struct things *want, const struct things *found,
-        bool stoppers, unsigned int *n, char *err, size_t err_size)
+        bool stoppers, struct routes_changes *n, char *err, size_t err_size)
 {
 	for (size_t i = 0; i < want->n; i++) {
 		const struct thing *thing = &want->list[i];
@@ -402,15 +402,16 @@ static int add_missing(struct rtnl *rt, const struct things *want, const struct 
 			continue;
 		if (ret)
 			return change_tell(thing, true, ret, err, err_size);
-		(*n)++;
+		n->all++;
+		n->addresses += thing->kind == THING_ADDR;
 	}
 	return 0;
 }
 
-static int things_sync(struct rtnl *rt, const struct things *want, unsigned int *changes, char *err,
-        size_t err_size)
+static int things_sync(struct rtnl *rt, const struct things *want, struct routes_changes *changes,
+        char *err, size_t err_size)
 {
-	unsigned int n = 0;
+	struct routes_changes n = {0};
 	bool more;
 	int ret;
 
@@ -439,8 +440,8 @@ static int things_sync(struct rtnl *rt, const struct things *want, unsigned int 
 	return ret;
 }
 
-int routes_apply(struct rtnl *rt, const struct routes_spec *spec, unsigned int *changes, char *err,
-        size_t err_size)
+int routes_apply(struct rtnl *rt, const struct routes_spec *spec, struct routes_changes *changes,
+        char *err, size_t err_size)
 {
 	struct things want = {.n = 0};
 

@@ -30,12 +30,18 @@ struct routes_spec {
 	uint32_t device;
 };
 
+/* What had to be done. */
+struct routes_changes {
+	unsigned int all;       /* things added or removed */
+	unsigned int addresses; /* addresses added */
+};
+
 /*
- * Makes it so. *changes (may be NULL) counts what had to be added or removed. On failure err says
+ * Makes it so; *changes may be NULL. On failure err says
  * which step failed; what is there already stays, "unreachable" is always set first.
  */
-int routes_apply(struct rtnl *rt, const struct routes_spec *spec, unsigned int *changes, char *err,
-        size_t err_size);
+int routes_apply(struct rtnl *rt, const struct routes_spec *spec, struct routes_changes *changes,
+        char *err, size_t err_size);
 /* Takes all of ours away. */
 int routes_flush(struct rtnl *rt, char *err, size_t err_size);
 

@@ -166,7 +166,10 @@ static const char *node_state(
 
 	why[0] = 0;
 	if (!view->policy)
-		snprintf(why, size, "there is no valid policy: nothing of the overlay passes");
+		snprintf(why, size,
+		        "there is no valid policy: firewall and tunnels stay as an earlier run "
+		        "left them, "
+		        "nothing new is let in");
 	else if (world->policy_error)
 		snprintf(why, size, "the policy's files are broken, an older policy is in force");
 	else if (!view->self)
