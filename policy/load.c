@@ -57,10 +57,11 @@ static int all_read(int fd, char *data, size_t size, size_t *len)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
-		if (n == 0)
-			break;
 		if (n > 0)
 			*len += (size_t)n;
+		/* A regular file: less than asked for is its end. */
+		if (n == 0 || (n > 0 && *len < size))
+			break;
 	}
 	return 0;
 }

@@ -252,7 +252,8 @@ static bool is_better(const struct sa *a, const struct sa *b, bool lower)
 
 static void pick_best(struct engine *e, struct peer *p)
 {
-	bool lower = policy_key_compare(&e->own_key, &p->key) < 0;
+	/* Two digests, and every step of every peer comes by: only where there is a choice. */
+	bool lower = p->sas && p->sas->next && policy_key_compare(&e->own_key, &p->key) < 0;
 
 	p->best = NULL;
 	for (struct sa *sa = p->sas; sa; sa = sa->next) {
