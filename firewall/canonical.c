@@ -1,89 +1,166 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* When are two rules the same? When this text of them is. Works on what we compile and on what the
- * kernel dumps. */
+/*
+ * When are two rules the same? When this text of them is. It is made from the message: from the one
+ * that we would send, and from the one that the kernel tells. What only one of them says though
+ * both mean the same is left out here, all else is compared byte by byte: an attribute of a future
+ * kernel makes a difference (and the rule is put anew) rather than being passed over.
+ */
 #include <errno.h>
 #include <stdio.h>
-#include <libnftnl/expr.h>
-#include <libnftnl/rule.h>
-#include <libnftnl/udata.h>
-#include <stdlib.h>
+#include <libmnl/libmnl.h>
 #include <string.h>
 
+#include "firewall/attr.h"
 #include "firewall/expr.h"
 
-static int comment_cb(const struct nftnl_udata *attr, void *data)
-{
-	const char **out = data;
-	uint8_t len = nftnl_udata_len(attr);
-	const char *text = nftnl_udata_get(attr);
-
-	if (nftnl_udata_type(attr) == NFTNL_UDATA_RULE_COMMENT && len && !text[len - 1])
-		*out = text;
-	return 0;
-}
-
-const char *rule_comment(const struct nftnl_rule *r)
-{
-	uint32_t len = 0;
-	const void *data = nftnl_rule_get_data(r, NFTNL_RULE_USERDATA, &len);
-	const char *comment = NULL;
-
-	if (!data || nftnl_udata_parse(data, len, comment_cb, &comment) < 0)
-		return NULL;
-	return comment;
-}
+#define DEPTH_MAX 4 /* a rule's dynset, its counter */
 
 struct writing {
 	anonymous_fn anonymous;
 	void *ctx;
 	FILE *to;
+	bool odd; /* not of our making, whatever it is */
 };
 
-/* By hand, as the kernel tells flags that we need not give, and numbers its anonymous sets. */
-static void write_lookup(struct nftnl_expr *e, const struct writing *w)
+/* What is not compared, or only if it is not zero; and what has parts. */
+enum how { AS_BYTES, LEAVE_OUT, UNLESS_ZERO, AS_NEST, AS_EXPRS, AS_EXPR, AS_SET };
+
+static const struct {
+	const char *expr;
+	uint8_t type;
+	uint8_t how;
+} special[] = {
+        {"cmp", NFTA_CMP_DATA, AS_NEST},
+        {"bitwise", NFTA_BITWISE_MASK, AS_NEST},
+        {"bitwise", NFTA_BITWISE_XOR, AS_NEST},
+        {"bitwise", NFTA_BITWISE_OP, UNLESS_ZERO},
+        {"lookup", NFTA_LOOKUP_SET, AS_SET},
+        {"lookup", NFTA_LOOKUP_SET_ID, LEAVE_OUT}, /* its name within a batch */
+        {"lookup", NFTA_LOOKUP_FLAGS, UNLESS_ZERO},
+        {"dynset", NFTA_DYNSET_SET_ID, LEAVE_OUT},
+        {"dynset", NFTA_DYNSET_TIMEOUT, UNLESS_ZERO},
+        {"dynset", NFTA_DYNSET_FLAGS, LEAVE_OUT}, /* says that an expression follows */
+        {"dynset", NFTA_DYNSET_EXPR, AS_EXPR},
+        {"dynset", NFTA_DYNSET_EXPRESSIONS, AS_EXPRS},
+        {"dynset", NFTA_DYNSET_PAD, LEAVE_OUT},
+        {"limit", NFTA_LIMIT_PAD, LEAVE_OUT},
+        {"counter", NFTA_COUNTER_PACKETS, LEAVE_OUT},
+        {"counter", NFTA_COUNTER_BYTES, LEAVE_OUT},
+        {"counter", NFTA_COUNTER_PAD, LEAVE_OUT},
+        {"immediate", NFTA_IMMEDIATE_DATA, AS_NEST},
+        {"reject", NFTA_REJECT_ICMP_CODE, UNLESS_ZERO},
+};
+
+static enum how how_to_write(const char *expr, unsigned type)
 {
-	const char *set = nftnl_expr_get_str(e, NFTNL_EXPR_LOOKUP_SET);
-	uint32_t flags = 0;
+	for (size_t i = 0; i < sizeof(special) / sizeof(*special); i++)
+		if (special[i].type == type && !strcmp(special[i].expr, expr))
+			return special[i].how;
+	return AS_BYTES;
+}
+
+static bool all_zero(const uint8_t *b, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (b[i])
+			return false;
+	return true;
+}
+
+/* A value, or a verdict, in which a chain's name has parts of its own. */
+static void write_nest(struct writing *w, const struct nlattr *nest)
+{
+	struct attrs a = attrs_in(nest), v = attrs_in(a.at[NFTA_DATA_VERDICT]);
+	size_t len = 0;
+	const uint8_t *b = attr_bytes(&a, NFTA_DATA_VALUE, &len);
+
+	w->odd = w->odd || a.odd || v.odd;
+	for (size_t i = 0; b && i < len; i++)
+		fprintf(w->to, "%02x", b[i]);
+	if (!a.at[NFTA_DATA_VERDICT])
+		return;
+	fprintf(w->to, "verdict %d", (int32_t)attr_u32(&v, NFTA_VERDICT_CODE, 0));
+	if (v.at[NFTA_VERDICT_CHAIN]) {
+		const char *chain = attr_str(&v, NFTA_VERDICT_CHAIN);
+
+		fprintf(w->to, " %s", chain ? chain : "?");
+	}
+}
+
+static void write_set(struct writing *w, const struct attrs *a, unsigned type)
+{
+	const char *set = attr_str(a, type);
 
 	if (set && !strncmp(set, "__", 2))
-		set = w->anonymous(w->ctx, set);
-	if (nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_FLAGS))
-		flags = nftnl_expr_get_u32(e, NFTNL_EXPR_LOOKUP_FLAGS);
-	fprintf(w->to, "lookup %u%s in %s%s; ", nftnl_expr_get_u32(e, NFTNL_EXPR_LOOKUP_SREG),
-	        flags ? " not" : "", set ? set : "?",
-	        nftnl_expr_is_set(e, NFTNL_EXPR_LOOKUP_DREG) ? " vmap" : "");
+		set = w->anonymous(w->ctx, set); /* the kernel numbers them */
+	fprintf(w->to, "%s", set ? set : "?");
 }
 
-static int write_expr(struct nftnl_expr *e, void *data)
+static void write_expr(struct writing *w, const struct nlattr *expr, int depth);
+
+static void write_exprs(struct writing *w, const struct nlattr *list, int depth)
 {
-	struct writing *w = data;
-	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
-	char text[512] = "";
+	const struct nlattr *expr;
 
-	if (!name)
-		return -1;
-	if (!strcmp(name, "counter")) {
-		fputs("counter; ", w->to);
-	} else if (!strcmp(name, "lookup")) {
-		write_lookup(e, w);
-	} else {
-		char *zero;
+	if (list)
+		mnl_attr_for_each_nested(expr, list)
+			write_expr(w, expr, depth);
+}
 
-		nftnl_expr_snprintf(text, sizeof(text), e, NFTNL_OUTPUT_DEFAULT, 0);
-		zero = strstr(text, " timeout 0ms"); /* dynset: the kernel tells the default */
-		fprintf(w->to, "%s %.*s%s; ", name, zero ? (int)(zero - text) : (int)strlen(text),
-		        text, zero ? zero + strlen(" timeout 0ms") : "");
+static void write_part(
+        struct writing *w, enum how how, const struct attrs *a, unsigned type, int depth)
+{
+	size_t len = 0;
+	const uint8_t *b = attr_bytes(a, type, &len);
+
+	if (how == LEAVE_OUT || (how == UNLESS_ZERO && all_zero(b, len)))
+		return;
+	/* One expression may stand alone or in a list of one. */
+	fprintf(w->to, " %u=", how == AS_EXPR ? (unsigned)NFTA_DYNSET_EXPRESSIONS : type);
+	switch (how) {
+	case AS_NEST:
+		write_nest(w, a->at[type]);
+		break;
+	case AS_EXPR:
+		write_expr(w, a->at[type], depth + 1);
+		break;
+	case AS_EXPRS:
+		write_exprs(w, a->at[type], depth + 1);
+		break;
+	case AS_SET:
+		write_set(w, a, type);
+		break;
+	default:
+		for (size_t i = 0; i < len; i++)
+			fprintf(w->to, "%02x", b[i]);
 	}
-	return 0;
 }
 
-int rule_canonical(const struct nftnl_rule *r, anonymous_fn anonymous, void *ctx, FILE *to)
+static void write_expr(struct writing *w, const struct nlattr *expr, int depth)
 {
-	struct writing w = {anonymous, ctx, to};
-	const char *comment = rule_comment(r);
+	struct attrs e = attrs_in(expr), parts = attrs_in(e.at[NFTA_EXPR_DATA]);
+	const char *name = attr_str(&e, NFTA_EXPR_NAME);
 
-	if (nftnl_expr_foreach((struct nftnl_rule *)r, write_expr, &w) < 0)
-		return -EINVAL;
+	if (!name || e.odd || parts.odd || depth > DEPTH_MAX) {
+		w->odd = true;
+		return;
+	}
+	fputs(name, w->to);
+	for (unsigned type = 0; type < ATTR_MAX; type++)
+		if (parts.at[type])
+			write_part(w, how_to_write(name, type), &parts, type, depth);
+	fputs("; ", w->to);
+}
+
+int rule_canonical(const struct nlmsghdr *nlh, anonymous_fn anonymous, void *ctx, FILE *to)
+{
+	struct writing w = {anonymous, ctx, to, false};
+	struct attrs a = attrs_of(nlh);
+	const char *comment = attr_comment(&a, NFTA_RULE_USERDATA);
+
+	write_exprs(&w, a.at[NFTA_RULE_EXPRESSIONS], 0);
 	fprintf(to, "\"%s\"\n", comment ? comment : "");
-	return ferror(to) ? -ENOMEM : 0;
+	if (ferror(to))
+		return -ENOMEM;
+	return w.odd || a.odd ? -EINVAL : 0;
 }

@@ -5,13 +5,10 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <libnftnl/expr.h>
-#include <libnftnl/rule.h>
-#include <libnftnl/set.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "firewall/expr.h"
+#include "firewall/attr.h"
 
 #define TRIES 10
 
@@ -37,18 +34,6 @@ static struct fw_counter *told_new(struct told *t)
 	return &t->c[t->n++];
 }
 
-static int find_counter(struct nftnl_expr *e, void *data)
-{
-	uint64_t *count = data;
-	const char *name = nftnl_expr_get_str(e, NFTNL_EXPR_NAME);
-
-	if (name && !strcmp(name, "counter")) {
-		count[0] = nftnl_expr_get_u64(e, NFTNL_EXPR_CTR_PACKETS);
-		count[1] = nftnl_expr_get_u64(e, NFTNL_EXPR_CTR_BYTES);
-	}
-	return 0;
-}
-
 /* ---- rules ---- */
 
 static struct fw_counter *reason_find(struct told *t, const char *reason)
@@ -71,16 +56,16 @@ static bool class_of(const char *chain, struct fw_counter *c)
 	return true;
 }
 
-static int tell_rule(struct told *t, const struct nftnl_rule *r)
+static int tell_rule(struct told *t, const struct attrs *a)
 {
-	const char *chain = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
-	const char *comment = rule_comment(r);
-	uint64_t count[2] = {0};
+	const char *chain = attr_str(a, NFTA_RULE_CHAIN);
+	const char *comment = attr_comment(a, NFTA_RULE_USERDATA);
+	uint64_t packets = 0, bytes = 0;
 	struct fw_counter probe = {0}, *c = NULL;
 
 	if (!chain || !comment)
 		return 0;
-	nftnl_expr_foreach((struct nftnl_rule *)r, find_counter, count);
+	attr_counter(a->at[NFTA_RULE_EXPRESSIONS], &packets, &bytes);
 	if (!class_of(chain, &probe)) {
 		if (strncmp(comment, "drop ", 5))
 			return 0;
@@ -96,29 +81,16 @@ static int tell_rule(struct told *t, const struct nftnl_rule *r)
 		*c = probe;
 		snprintf(c->name, sizeof(c->name), "%s", comment);
 	}
-	c->packets += count[0];
-	c->bytes += count[1];
+	c->packets += packets;
+	c->bytes += bytes;
 	return 0;
-}
-
-static bool is_ours(const char *table, uint32_t family)
-{
-	return table && family == NFPROTO_INET && !strcmp(table, FW_TABLE);
 }
 
 static int rule_cb(void *ctx, const struct nlmsghdr *nlh)
 {
-	struct nftnl_rule *r = nftnl_rule_alloc();
-	int rc = 0;
+	struct attrs a = attrs_of(nlh);
 
-	if (!r)
-		return -ENOMEM;
-	if (nftnl_rule_nlmsg_parse(nlh, r) == 0 &&
-	        is_ours(nftnl_rule_get_str(r, NFTNL_RULE_TABLE),
-	                nftnl_rule_get_u32(r, NFTNL_RULE_FAMILY)))
-		rc = tell_rule(ctx, r);
-	nftnl_rule_free(r);
-	return rc;
+	return message_is_ours(nlh, &a) ? tell_rule(ctx, &a) : 0;
 }
 
 static void fill_table(void *ctx, struct nlmsghdr *nlh)
@@ -133,7 +105,6 @@ struct set_reading {
 	struct told *t;
 	enum set_id id;
 	const char *class;
-	int rc;
 };
 
 static void fill_set(void *ctx, struct nlmsghdr *nlh)
@@ -146,17 +117,7 @@ static void fill_set(void *ctx, struct nlmsghdr *nlh)
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, name);
 }
 
-static void count_elem(struct nftnl_set_elem *e, uint64_t count[2])
-{
-	const void *expr = nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPR)
-	                           ? nftnl_set_elem_get(e, NFTNL_SET_ELEM_EXPR, &(uint32_t){0})
-	                           : NULL;
-
-	if (expr)
-		find_counter((struct nftnl_expr *)expr, count);
-}
-
-static bool key_addr(enum set_id id, const uint8_t *key, uint32_t len, struct fw_addr *out)
+static bool key_addr(enum set_id id, const uint8_t *key, size_t len, struct fw_addr *out)
 {
 	bool v6 = id == SET_IN6 || id == SET_OUT6 || id == SET_DENIED_IN6 || id == SET_DENIED_OUT6;
 
@@ -169,54 +130,39 @@ static bool key_addr(enum set_id id, const uint8_t *key, uint32_t len, struct fw
 
 /* Denied ones travel in the same struct: class_name[0] is the protocol, `remaining_ms` the time
  * left. */
-static int tell_elem(struct nftnl_set_elem *e, void *data)
+static int tell_elem(void *ctx, const struct elem_seen *e)
 {
-	struct set_reading *r = data;
-	uint32_t len = 0;
-	const uint8_t *key = nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &len);
+	struct set_reading *r = ctx;
 	struct fw_counter c = {.kind = FW_COUNT_PEER}, *to;
-	uint64_t count[2] = {0};
 
-	if (!key || !key_addr(r->id, key, len, &c.addr))
+	if (!key_addr(r->id, e->key, e->len, &c.addr))
 		return 0;
-	count_elem(e, count);
-	c.packets = count[0];
-	c.bytes = count[1];
-	if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION))
-		c.remaining_ms = nftnl_set_elem_get_u64(e, NFTNL_SET_ELEM_EXPIRATION);
+	c.packets = e->packets;
+	c.bytes = e->bytes;
+	c.remaining_ms = e->left_ms;
 	if (r->id >= SET_STATIC) {
 		size_t at = c.addr.family == AF_INET ? 4 : 16;
 
 		c.dir = r->id >= SET_DENIED_OUT4 ? FW_OUT : FW_IN;
-		c.class_name[0] = (char)key[at];
-		c.class_name[1] = (char)key[at + 4];
-		c.class_name[2] = (char)key[at + 5];
+		c.class_name[0] = (char)e->key[at];
+		c.class_name[1] = (char)e->key[at + 4];
+		c.class_name[2] = (char)e->key[at + 5];
 	} else {
 		c.dir = r->id >= SET_OUT4 ? FW_OUT : FW_IN;
 		snprintf(c.name, sizeof(c.name), "%s", r->class);
 	}
 	to = told_new(r->t);
-	if (!to) {
-		r->rc = -ENOMEM;
-		return -1;
-	}
+	if (!to)
+		return -ENOMEM;
 	*to = c;
 	return 0;
 }
 
 static int elems_cb(void *ctx, const struct nlmsghdr *nlh)
 {
-	struct set_reading *r = ctx;
-	struct nftnl_set *s = nftnl_set_alloc();
+	struct attrs a = attrs_of(nlh);
 
-	if (!s)
-		return -ENOMEM;
-	if (nftnl_set_elems_nlmsg_parse(nlh, s) == 0 &&
-	        is_ours(nftnl_set_get_str(s, NFTNL_SET_TABLE),
-	                nftnl_set_get_u32(s, NFTNL_SET_FAMILY)))
-		nftnl_set_elem_foreach(s, tell_elem, r);
-	nftnl_set_free(s);
-	return r->rc;
+	return message_is_ours(nlh, &a) ? elems_seen(&a, tell_elem, ctx) : 0;
 }
 
 /* ---- one dump, again if it was interrupted ---- */

@@ -14,13 +14,11 @@ const struct stmt *rule_anonymous(const struct rule *r);
  * is ever left out of a rule. The caller frees it by nftnl_rule_free(). */
 struct nftnl_rule *rule_compile(const struct rule *r, const char *chain, uint32_t set_id);
 
-/* Appends one line that is equal for rules that do the same: expressions without counts, with
- * anonymous sets by content, and the comment. `anonymous` gives the content for a set's name (NULL:
- * unknown). -ENOMEM. */
+/* Appends one line that is equal for rules that do the same, from a NEWRULE message: expressions
+ * without counts, with anonymous sets by content, and the comment. `anonymous` gives the content
+ * for a set's name (NULL: unknown). -ENOMEM. -EINVAL: it is no rule of ours. */
+struct nlmsghdr;
 typedef const char *(*anonymous_fn)(void *ctx, const char *set);
-int rule_canonical(const struct nftnl_rule *r, anonymous_fn anonymous, void *ctx, FILE *to);
-
-/* The comment in a rule's user data, or NULL; points into the rule. */
-const char *rule_comment(const struct nftnl_rule *r);
+int rule_canonical(const struct nlmsghdr *nlh, anonymous_fn anonymous, void *ctx, FILE *to);
 
 #endif

@@ -158,13 +158,13 @@ static const char *extended_text(const struct nlmsghdr *nlh)
 {
 	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *attr;
-	size_t skip = sizeof(*e);
+	size_t skip = sizeof(*e), room = nlh->nlmsg_len - NLMSG_HDRLEN;
 
 	if (!(nlh->nlmsg_flags & NLM_F_ACK_TLVS))
 		return NULL;
-	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
+	if (!(nlh->nlmsg_flags & NLM_F_CAPPED) && e->msg.nlmsg_len > sizeof(e->msg))
 		skip += e->msg.nlmsg_len - sizeof(e->msg);
-	if (nlh->nlmsg_len < NLMSG_HDRLEN + skip)
+	if (room < skip)
 		return NULL;
 	mnl_attr_for_each(attr, nlh, skip) {
 		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&

@@ -5,15 +5,11 @@
 
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <libnftnl/chain.h>
-#include <libnftnl/rule.h>
-#include <libnftnl/set.h>
-#include <libnftnl/table.h>
-#include <libnftnl/udata.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "firewall/attr.h"
 #include "firewall/expr.h"
 #include "firewall/netlink.h"
 
@@ -27,7 +23,6 @@ void observed_init(struct observed *o, uint64_t now_ms)
 {
 	memset(o, 0, sizeof(*o));
 	o->now_ms = now_ms;
-	o->filling = -1;
 }
 
 void observed_clear(struct observed *o)
@@ -42,53 +37,25 @@ void observed_clear(struct observed *o)
 	o->n_anonymous = 0;
 }
 
-static bool is_ours(const char *table, uint32_t family)
-{
-	return table && family == NFPROTO_INET && !strcmp(table, FW_TABLE);
-}
-
 /* ---- table ---- */
 
-static int comment_cb(const struct nftnl_udata *attr, void *data)
+static int add_table(struct observed *o, const struct attrs *a)
 {
-	bool *same = data;
+	const char *comment = attr_comment(a, NFTA_TABLE_USERDATA);
 
-	if (nftnl_udata_type(attr) == NFTNL_UDATA_TABLE_COMMENT &&
-	        nftnl_udata_len(attr) == sizeof(FW_TABLE_COMMENT) &&
-	        !memcmp(nftnl_udata_get(attr), FW_TABLE_COMMENT, sizeof(FW_TABLE_COMMENT)))
-		*same = true;
-	return 0;
-}
-
-static int feed_table(struct observed *o, const struct nlmsghdr *nlh)
-{
-	struct nftnl_table *t = nftnl_table_alloc();
-	bool same = false;
-	const void *data;
-	uint32_t len = 0;
-
-	if (!t)
-		return -ENOMEM;
-	if (nftnl_table_nlmsg_parse(nlh, t) == 0 &&
-	        is_ours(nftnl_table_get_str(t, NFTNL_TABLE_NAME),
-	                nftnl_table_get_u32(t, NFTNL_TABLE_FAMILY))) {
-		data = nftnl_table_get_data(t, NFTNL_TABLE_USERDATA, &len);
-		if (data)
-			nftnl_udata_parse(data, len, comment_cb, &same);
-		o->shape.exists = true;
-		if (!same || nftnl_table_get_u32(t, NFTNL_TABLE_FLAGS))
-			o->shape.foreign = true;
-	}
-	nftnl_table_free(t);
+	o->shape.exists = true;
+	if (!comment || strcmp(comment, FW_TABLE_COMMENT) || attr_u32(a, NFTA_TABLE_FLAGS, 0))
+		o->shape.foreign = true;
 	return 0;
 }
 
 /* ---- chains ---- */
 
-static int add_chain(struct observed *o, const struct nftnl_chain *c)
+static int add_chain(struct observed *o, const struct attrs *a)
 {
-	const char *name = nftnl_chain_get_str(c, NFTNL_CHAIN_NAME);
-	const char *type = nftnl_chain_get_str(c, NFTNL_CHAIN_TYPE);
+	struct attrs hook = attrs_in(a->at[NFTA_CHAIN_HOOK]);
+	const char *name = attr_str(a, NFTA_CHAIN_NAME);
+	const char *type = attr_str(a, NFTA_CHAIN_TYPE);
 	struct shape *s = &o->shape;
 	struct shape_chain *bigger, *to;
 
@@ -96,8 +63,9 @@ static int add_chain(struct observed *o, const struct nftnl_chain *c)
 		s->foreign = true;
 		return 0;
 	}
-	/* Twice, or late: elements point at the chains' names, which must not move any more. */
-	if (shape_chain_find(s, name) || o->elems.n) {
+	/* Twice, or late: sets and elements point at the chains' names, which must not move any
+	 * more. */
+	if (shape_chain_find(s, name) || o->n_anonymous) {
 		s->foreign = true;
 		return 0;
 	}
@@ -111,29 +79,14 @@ static int add_chain(struct observed *o, const struct nftnl_chain *c)
 	to->rules = strdup("");
 	if (!to->rules)
 		return -ENOMEM;
-	to->base = nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM);
+	to->base = a->at[NFTA_CHAIN_HOOK];
 	if (to->base) {
-		to->hook = (int)nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM);
-		to->prio = nftnl_chain_get_s32(c, NFTNL_CHAIN_PRIO);
-		to->drop = nftnl_chain_get_u32(c, NFTNL_CHAIN_POLICY) == NF_DROP;
+		to->hook = (int)attr_u32(&hook, NFTA_HOOK_HOOKNUM, UINT32_MAX);
+		to->prio = (int)attr_u32(&hook, NFTA_HOOK_PRIORITY, 0);
+		to->drop = attr_u32(a, NFTA_CHAIN_POLICY, NF_ACCEPT) == NF_DROP;
 	}
 	s->n++;
 	return 0;
-}
-
-static int feed_chain(struct observed *o, const struct nlmsghdr *nlh)
-{
-	struct nftnl_chain *c = nftnl_chain_alloc();
-	int rc = 0;
-
-	if (!c)
-		return -ENOMEM;
-	if (nftnl_chain_nlmsg_parse(nlh, c) == 0 &&
-	        is_ours(nftnl_chain_get_str(c, NFTNL_CHAIN_TABLE),
-	                nftnl_chain_get_u32(c, NFTNL_CHAIN_FAMILY)))
-		rc = add_chain(o, c);
-	nftnl_chain_free(c);
-	return rc;
 }
 
 /* ---- sets ---- */
@@ -167,7 +120,7 @@ static int add_class_set(struct observed *o, int id, const char *class, const ch
 		snprintf(chain, sizeof(chain), "%s_%s", out ? "out" : "in", class);
 		c = shape_chain_find(&o->shape, chain);
 	}
-	if (!c || o->elems.n) {
+	if (!c) {
 		o->shape.foreign = true;
 		return 0;
 	}
@@ -175,19 +128,28 @@ static int add_class_set(struct observed *o, int id, const char *class, const ch
 	return add_named(o, name, c->name);
 }
 
-static int add_set(struct observed *o, const struct nftnl_set *s)
+static bool set_is_as_defined(const struct attrs *a, enum set_id id)
 {
-	const char *name = nftnl_set_get_str(s, NFTNL_SET_NAME);
-	uint32_t flags = nftnl_set_get_u32(s, NFTNL_SET_FLAGS);
-	const char *class = NULL;
-	int id = name ? fw_set_by_name(name, &class) : -ENOENT;
-	const struct set_def *d = &fw_sets[id < 0 ? 0 : id];
+	const struct set_def *d = &fw_sets[id];
+	struct attrs desc = attrs_in(a->at[NFTA_SET_DESC]);
+	bool filled = id >= SET_STATIC; /* by the kernel */
+	uint32_t flags = d->flags | (d->counter ? NFT_SET_EXPR : 0);
 
-	if (name && (flags & NFT_SET_ANONYMOUS))
+	return attr_u32(a, NFTA_SET_FLAGS, 0) == flags &&
+	       attr_u32(a, NFTA_SET_KEY_TYPE, 0) == d->key_type &&
+	       attr_u32(a, NFTA_SET_KEY_LEN, 0) == d->key_len &&
+	       attr_u64(a, NFTA_SET_TIMEOUT, 0) == (filled ? DENIED_TIMEOUT_MS : 0) &&
+	       attr_u32(&desc, NFTA_SET_DESC_SIZE, 0) == (filled ? DENIED_SIZE : 0);
+}
+
+static int add_set(struct observed *o, const struct attrs *a)
+{
+	const char *name = attr_str(a, NFTA_SET_NAME), *class = NULL;
+	int id = name ? fw_set_by_name(name, &class) : -ENOENT;
+
+	if (name && (attr_u32(a, NFTA_SET_FLAGS, 0) & NFT_SET_ANONYMOUS))
 		return add_named(o, name, NULL);
-	if (id < 0 || flags != (d->flags | (d->counter ? NFT_SET_EXPR : 0)) ||
-	        nftnl_set_get_u32(s, NFTNL_SET_KEY_LEN) != d->key_len ||
-	        (id >= SET_STATIC && nftnl_set_get_u32(s, NFTNL_SET_DESC_SIZE) != DENIED_SIZE))
+	if (id < 0 || !set_is_as_defined(a, id))
 		o->shape.foreign = true;
 	else if (class)
 		return add_class_set(o, id, class, name);
@@ -196,91 +158,69 @@ static int add_set(struct observed *o, const struct nftnl_set *s)
 	return 0;
 }
 
-static int feed_set(struct observed *o, const struct nlmsghdr *nlh)
-{
-	struct nftnl_set *s = nftnl_set_alloc();
-	int rc = 0;
-
-	if (!s)
-		return -ENOMEM;
-	if (nftnl_set_nlmsg_parse(nlh, s) == 0 && is_ours(nftnl_set_get_str(s, NFTNL_SET_TABLE),
-	                                                  nftnl_set_get_u32(s, NFTNL_SET_FAMILY)))
-		rc = add_set(o, s);
-	nftnl_set_free(s);
-	return rc;
-}
-
 /* ---- elements ---- */
-
-/* libnftnl reads through NULL for what an element lacks. */
-static uint32_t elem_u32(struct nftnl_set_elem *e, uint16_t attr)
-{
-	return nftnl_set_elem_is_set(e, attr) ? nftnl_set_elem_get_u32(e, attr) : 0;
-}
-
-/* The class whose set this is, as a part of its chain's name, which stays. */
-static const char *class_of_set(const struct observed *o, const char *set)
-{
-	for (size_t i = 0; i < o->n_anonymous; i++)
-		if (o->anonymous[i].chain && !strcmp(o->anonymous[i].name, set))
-			return strchr(o->anonymous[i].chain, '_') + 1;
-	return NULL;
-}
 
 struct feeding {
 	struct observed *o;
 	const char *class;
-	int id; /* enum set_id, or -1: anonymous */
+	int id; /* enum set_id, or from SET_COUNT on: an anonymous one */
 };
 
-static int feed_elem(struct nftnl_set_elem *e, void *data)
+static int feed_elem(void *ctx, const struct elem_seen *e)
 {
-	struct feeding *f = data;
-	uint32_t want = f->id < 0 ? 2 : fw_sets[f->id].key_len, len = 0;
-	const void *key = nftnl_set_elem_get(e, NFTNL_SET_ELEM_KEY, &len);
-	struct elem x = {.set = f->id < 0 ? SET_COUNT : (enum set_id)f->id, .len = (uint8_t)want};
+	struct feeding *f = ctx;
+	struct observed *o = f->o;
+	uint32_t want = f->id < SET_COUNT ? fw_sets[f->id].key_len : 2;
+	struct elem x = {.set = (enum set_id)f->id, .len = (uint8_t)want, .class = f->class};
 
-	if (!key || len != want || (f->id >= 0 && f->id >= SET_STATIC)) {
-		if (f->id < SET_STATIC)
-			f->o->shape.foreign = true;
+	if (e->odd || e->len != want) {
+		o->shape.foreign = true;
 		return 0;
 	}
-	memcpy(x.key, key, want);
-	if (f->id < 0 || f->id >= SET_ELEMENTS) {
-		uint32_t flags = elem_u32(e, NFTNL_SET_ELEM_FLAGS);
-
-		x.until_ms = flags & NFT_SET_ELEM_INTERVAL_END ? 1 : 0;
-		f->o->rc = elem_list_add(&f->o->points, &x);
-		return f->o->rc;
+	memcpy(x.key, e->key, want);
+	if (f->id >= SET_ELEMENTS) {
+		x.until_ms = e->flags & NFT_SET_ELEM_INTERVAL_END ? 1 : 0;
+		return elem_list_add(&o->points, &x);
 	}
-	if (nftnl_set_elem_is_set(e, NFTNL_SET_ELEM_EXPIRATION))
-		x.until_ms = f->o->now_ms + nftnl_set_elem_get_u64(e, NFTNL_SET_ELEM_EXPIRATION);
-	x.class = f->class;
-	f->o->rc = elem_list_add(&f->o->elems, &x);
-	return f->o->rc;
+	x.until_ms = e->ends ? o->now_ms + e->left_ms : 0;
+	return elem_list_add(&o->elems, &x);
 }
 
-static int feed_elems(struct observed *o, const struct nlmsghdr *nlh)
+/* Which set is it? A class' one also tells the class, as a part of its chain's name, which stays.
+ * -ENOENT: none that we have seen. */
+static int set_find(const struct observed *o, const char *name, const char **class)
 {
-	struct nftnl_set *s = nftnl_set_alloc();
-	struct feeding f = {.o = o};
-	const char *name, *class = NULL;
+	int id;
 
-	if (!s)
-		return -ENOMEM;
-	if (nftnl_set_elems_nlmsg_parse(nlh, s) == 0 &&
-	        is_ours(nftnl_set_get_str(s, NFTNL_SET_TABLE),
-	                nftnl_set_get_u32(s, NFTNL_SET_FAMILY))) {
-		name = nftnl_set_get_str(s, NFTNL_SET_NAME);
-		f.id = name ? fw_set_by_name(name, &class) : -ENOENT;
-		f.class = class ? class_of_set(o, name) : NULL;
-		if (class && !f.class)
-			o->shape.foreign = true;
-		else if (f.id >= 0 || o->filling >= 0)
-			nftnl_set_elem_foreach(s, feed_elem, &f);
+	for (size_t i = 0; i < o->n_anonymous; i++) {
+		const struct seen_set *s = &o->anonymous[i];
+
+		if (strcmp(s->name, name))
+			continue;
+		if (!s->chain)
+			return SET_COUNT + (int)i;
+		id = fw_set_by_name(name, class);
+		*class = strchr(s->chain, '_') + 1;
+		return id;
 	}
-	nftnl_set_free(s);
-	return o->rc;
+	id = fw_set_by_name(name, class);
+	return id >= 0 && !*class ? id : -ENOENT;
+}
+
+static int add_elems(struct observed *o, const struct attrs *a)
+{
+	const char *name = attr_str(a, NFTA_SET_ELEM_LIST_SET);
+	struct feeding f = {.o = o};
+	int rc;
+
+	f.id = name ? set_find(o, name, &f.class) : -ENOENT;
+	if (f.id >= SET_STATIC && f.id < SET_COUNT)
+		return 0; /* the kernel fills them */
+	rc = f.id < 0 ? -EBADMSG : elems_seen(a, feed_elem, &f);
+	if (rc != -EBADMSG)
+		return rc;
+	o->shape.foreign = true;
+	return 0;
 }
 
 static int point_order(const void *a, const void *b)
@@ -294,7 +234,7 @@ static int point_order(const void *a, const void *b)
 }
 
 /* The points of `set`, paired up into ranges, as text. */
-static char *points_text(struct elem_list *l, enum set_id set)
+static char *points_text(struct elem_list *l, int set)
 {
 	struct span *s = calloc(l->n ? l->n : 1, sizeof(*s));
 	size_t n = 0, len = 0;
@@ -303,12 +243,10 @@ static char *points_text(struct elem_list *l, enum set_id set)
 
 	if (!s)
 		return NULL;
-	if (l->n)
-		qsort(l->e, l->n, sizeof(*l->e), point_order);
 	for (size_t i = 0; i < l->n; i++) {
 		const struct elem *e = &l->e[i];
 
-		if (e->set != set || e->len > 16)
+		if ((int)e->set != set)
 			continue;
 		len = e->len;
 		if (!e->until_ms) {
@@ -329,6 +267,24 @@ static char *points_text(struct elem_list *l, enum set_id set)
 	return text;
 }
 
+/* Rules come after all elements: the anonymous sets can be told by their content then. */
+static int points_close(struct observed *o)
+{
+	if (o->points.n > o->points_sorted)
+		qsort(o->points.e, o->points.n, sizeof(*o->points.e), point_order);
+	o->points_sorted = o->points.n;
+	for (size_t i = 0; i < o->n_anonymous; i++) {
+		struct seen_set *s = &o->anonymous[i];
+
+		if (s->chain || s->text)
+			continue;
+		s->text = points_text(&o->points, SET_COUNT + (int)i);
+		if (!s->text)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* ---- rules ---- */
 
 static const char *anonymous_text(void *ctx, const char *set)
@@ -341,15 +297,17 @@ static const char *anonymous_text(void *ctx, const char *set)
 	return NULL;
 }
 
-static int add_rule(struct observed *o, const struct nftnl_rule *r)
+static int add_rule(struct observed *o, const struct nlmsghdr *nlh, const struct attrs *a)
 {
-	const char *name = nftnl_rule_get_str(r, NFTNL_RULE_CHAIN);
+	const char *name = attr_str(a, NFTA_RULE_CHAIN);
 	struct shape_chain *c = name ? shape_chain_find(&o->shape, name) : NULL;
 	char *text = NULL;
 	size_t len;
 	FILE *f;
-	int rc;
+	int rc = points_close(o);
 
+	if (rc)
+		return rc;
 	if (!c) {
 		o->shape.foreign = true;
 		return 0;
@@ -358,7 +316,7 @@ static int add_rule(struct observed *o, const struct nftnl_rule *r)
 	if (!f)
 		return -ENOMEM;
 	fputs(c->rules, f);
-	rc = rule_canonical(r, anonymous_text, o, f);
+	rc = rule_canonical(nlh, anonymous_text, o, f);
 	if (fclose(f) != 0)
 		rc = -ENOMEM;
 	if (rc == -ENOMEM) {
@@ -372,62 +330,28 @@ static int add_rule(struct observed *o, const struct nftnl_rule *r)
 	return 0;
 }
 
-/* libnftnl (1.2) reads through NULL for an expression without a name. */
-static bool expressions_have_names(const struct nlmsghdr *nlh)
-{
-	const struct nlattr *attr, *expr, *part;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(attr) != NFTA_RULE_EXPRESSIONS)
-			continue;
-		mnl_attr_for_each_nested(expr, attr) {
-			bool named = false;
-
-			mnl_attr_for_each_nested(part, expr) {
-				if (mnl_attr_get_type(part) == NFTA_EXPR_NAME)
-					named = mnl_attr_validate(part, MNL_TYPE_NUL_STRING) == 0;
-			}
-			if (!named)
-				return false;
-		}
-	}
-	return true;
-}
-
-static int feed_rule(struct observed *o, const struct nlmsghdr *nlh)
-{
-	struct nftnl_rule *r = nftnl_rule_alloc();
-	int rc = 0;
-
-	if (!r)
-		return -ENOMEM;
-	if (!expressions_have_names(nlh) || nftnl_rule_nlmsg_parse(nlh, r) < 0)
-		o->shape.foreign = true;
-	else if (is_ours(nftnl_rule_get_str(r, NFTNL_RULE_TABLE),
-	                 nftnl_rule_get_u32(r, NFTNL_RULE_FAMILY)))
-		rc = add_rule(o, r);
-	nftnl_rule_free(r);
-	return rc;
-}
-
 /* ---- all of it ---- */
 
 int observed_feed(struct observed *o, const struct nlmsghdr *nlh)
 {
-	if (nlh->nlmsg_len < NLMSG_HDRLEN + sizeof(struct nfgenmsg) ||
-	        nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
+	struct attrs a;
+
+	if (nlh->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES)
+		return 0;
+	a = attrs_of(nlh);
+	if (!message_is_ours(nlh, &a))
 		return 0;
 	switch (nlh->nlmsg_type & 0xff) {
 	case NFT_MSG_NEWTABLE:
-		return feed_table(o, nlh);
+		return add_table(o, &a);
 	case NFT_MSG_NEWCHAIN:
-		return feed_chain(o, nlh);
+		return add_chain(o, &a);
 	case NFT_MSG_NEWSET:
-		return feed_set(o, nlh);
+		return add_set(o, &a);
 	case NFT_MSG_NEWSETELEM:
-		return feed_elems(o, nlh);
+		return add_elems(o, &a);
 	case NFT_MSG_NEWRULE:
-		return feed_rule(o, nlh);
+		return add_rule(o, nlh, &a);
 	default:
 		return 0;
 	}
@@ -435,6 +359,10 @@ int observed_feed(struct observed *o, const struct nlmsghdr *nlh)
 
 int observed_finish(struct observed *o)
 {
+	int rc = points_close(o);
+
+	if (rc)
+		return rc;
 	for (int id = 0; id < SET_COUNT && o->shape.exists; id++)
 		if (!set_is_of_class(id) && !o->extra[id])
 			o->shape.foreign = true;
@@ -500,22 +428,8 @@ static int read_sets(struct nlsock *s, struct observed *o, struct fw_error *err)
 	for (int id = 0; id < SET_STATIC && !rc; id++)
 		if (o->extra[id])
 			rc = read_set(s, o, fw_sets[id].name, err);
-	for (size_t i = 0; i < o->n_anonymous && !rc; i++) {
-		if (o->anonymous[i].chain) {
-			rc = read_set(s, o, o->anonymous[i].name, err);
-			continue;
-		}
-		o->filling = (int)i;
-		for (size_t k = 0; k < o->points.n; k++) /* the last one's are done with */
-			if (o->points.e[k].set == SET_COUNT)
-				o->points.e[k].len = 255;
+	for (size_t i = 0; i < o->n_anonymous && !rc; i++)
 		rc = read_set(s, o, o->anonymous[i].name, err);
-		if (!rc)
-			o->anonymous[i].text = points_text(&o->points, SET_COUNT);
-		if (!rc && !o->anonymous[i].text)
-			rc = -ENOMEM;
-	}
-	o->filling = -1;
 	return rc;
 }
 

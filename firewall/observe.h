@@ -17,8 +17,7 @@ struct observed {
 	size_t n_anonymous;
 	uint64_t now_ms;
 	struct elem_list points; /* of interval sets: .until_ms is 1 for an end mark */
-	int filling;             /* index of the anonymous set being read, or -1 */
-	int rc;
+	size_t points_sorted;
 };
 
 void observed_init(struct observed *o, uint64_t now_ms);

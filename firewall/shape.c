@@ -4,7 +4,9 @@
 #include "firewall/shape.h"
 
 #include <errno.h>
+#include <libnftnl/common.h>
 #include <libnftnl/rule.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,15 +115,21 @@ static char *ports_text(const struct stmt *s)
 	return text;
 }
 
-static int write_rule(const struct rule *r, const char *chain, FILE *f)
+/* By way of the message that we would send, so that the kernel's compares with it. */
+static int write_rule(const struct rule *r, const char *chain, char *room, FILE *f)
 {
 	const struct stmt *anonymous = rule_anonymous(r);
 	char *content = anonymous ? ports_text(anonymous) : NULL;
 	struct nftnl_rule *n = rule_compile(r, chain, 0);
 	int rc = -ENOMEM;
 
-	if (n && (content || !anonymous))
-		rc = rule_canonical(n, anonymous_text, content, f);
+	if (n && (content || !anonymous)) {
+		struct nlmsghdr *nlh = nftnl_nlmsg_build_hdr(
+		        room, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, NFPROTO_INET, 0, 0);
+
+		nftnl_rule_nlmsg_build_payload(nlh, n);
+		rc = rule_canonical(nlh, anonymous_text, content, f);
+	}
 	if (n)
 		nftnl_rule_free(n);
 	free(content);
@@ -130,15 +138,16 @@ static int write_rule(const struct rule *r, const char *chain, FILE *f)
 
 static char *rules_text(const struct chain *c)
 {
-	char *text = NULL;
+	char *text = NULL, *room = malloc(BATCH_ROOM);
 	size_t size;
-	FILE *f = open_memstream(&text, &size);
+	FILE *f = room ? open_memstream(&text, &size) : NULL;
 	int rc = 0;
 
+	for (size_t i = 0; f && i < c->n && !rc; i++)
+		rc = write_rule(&c->rules[i], c->name, room, f);
+	free(room);
 	if (!f)
 		return NULL;
-	for (size_t i = 0; i < c->n && !rc; i++)
-		rc = write_rule(&c->rules[i], c->name, f);
 	if (fclose(f) != 0 || rc) {
 		free(text);
 		return NULL;
