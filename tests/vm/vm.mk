@@ -6,7 +6,8 @@
 DEPS_VM    = qemu-system-x86 squashfs-tools cpio kmod busybox-static file jq psmisc netbase conntrack \
              strongswan-swanctl strongswan-charon libstrongswan-extra-plugins libcharon-extra-plugins \
              nftables iproute2 tcpdump socat iperf3 openssl python3
-VM_SUITES ?= tests/vm/t_esp.sh $(sort $(wildcard tests/netns/t_*.sh))
+# t_bed and t_mechanism try the bed and libipsec, on the host.
+VM_SUITES ?= tests/vm/t_esp.sh tests/vm/t_plane.sh $(filter-out %/t_bed.sh %/t_mechanism.sh,$(sort $(wildcard tests/netns/t_*.sh)))
 VM_LIMIT  ?= 900
 
 check-vm: $(B)/overlayd $(B)/overlayctl
