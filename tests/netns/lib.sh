@@ -37,6 +37,7 @@ BED_ROOT=$(cd "$BED_HERE/../.." && pwd)
 BED_B=${B:-build}
 case $BED_B in /*) ;; *) BED_B=$BED_ROOT/$BED_B ;; esac
 BED_NAME=$(basename "$0" .sh)
+BED_SLOW=${BED_SLOW:-1} # deadlines are this much longer: an emulated machine is slow
 BED_PASSED=0 BED_FAILED=0 BED_SKIPPED=0 BED_SITES=0
 
 # ---------------------------------------------------------------- into namespaces of our own
@@ -266,7 +267,7 @@ now_ms() {
 poll() {
 	local start limit
 	start=$(now_ms)
-	limit=$(awk -v s="$2" 'BEGIN {print int(s * 1000)}')
+	limit=$(awk -v s="$2" -v k="$BED_SLOW" 'BEGIN {print int(s * 1000 * k)}')
 	while :; do
 		if eval "$1" >/dev/null 2>&1; then
 			AWAITED=$(($(now_ms) - start))
@@ -541,7 +542,11 @@ client_flows() {
 }
 
 # tcp_open NODE ADDRESS PORT [SECONDS]: 0 when a connection can be made; says what happened.
-tcp_open() { n "$1" python3 "$BED_HERE/tcp.py" probe "$2" "$3" "${4:-1}"; }
+tcp_open() {
+	local seconds=${4:-1}
+	if [ "$BED_SLOW" != 1 ]; then seconds=$(awk -v s="$seconds" -v k="$BED_SLOW" 'BEGIN {print s * k}'); fi
+	n "$1" python3 "$BED_HERE/tcp.py" probe "$2" "$3" "$seconds"
+}
 # ping NODE ADDRESS [SIZE]: one echo, whatever packages are installed.
 ping() { n "$1" python3 "$BED_HERE/tcp.py" ping "$2" "${3:-56}"; }
 
