@@ -8,10 +8,10 @@ DEPS_VM    = qemu-system-x86 squashfs-tools cpio kmod busybox-static file jq psm
              nftables iproute2 tcpdump socat iperf3 openssl python3
 # t_bed and t_mechanism try the bed and libipsec, on the host.
 VM_SUITES ?= tests/vm/t_esp.sh tests/vm/t_plane.sh $(filter-out %/t_bed.sh %/t_mechanism.sh,$(sort $(wildcard tests/netns/t_*.sh)))
-VM_LIMIT  ?= 900
+VM_LIMIT  ?= 1500
 
-check-vm: $(B)/overlayd $(B)/overlayctl
-	@VM_ENV='$(VM_ENV)' tests/vm/run -b $(B) -t $(VM_LIMIT) -- tests/vm/suite $(VM_SUITES)
+check-vm: $(B)/overlayd $(B)/overlayctl $(BED_PROGRAMS)
+	@VM_ENV='$(VM_ENV)' VM_PROGRAMS='$(patsubst $(B)/%,%,$(BED_PROGRAMS))' tests/vm/run -b $(B) -t $(VM_LIMIT) -- tests/vm/suite $(VM_SUITES)
 
 deps-vm:
 	@dpkg -s $(DEPS_VM) >/dev/null 2>&1 || { apt-get -qq update && \
