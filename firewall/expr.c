@@ -281,6 +281,20 @@ static void denied(struct making *m, const struct stmt *s)
 	nftnl_expr_add_expr(e, NFTNL_EXPR_DYNSET_EXPRESSIONS, counter);
 }
 
+static void reject(struct making *m, const struct stmt *s)
+{
+	struct nftnl_expr *e = expr(m, "reject");
+
+	if (!e)
+		return;
+	if (s->value == IPPROTO_TCP) {
+		set32(e, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_TCP_RST);
+		return;
+	}
+	set32(e, NFTNL_EXPR_REJECT_TYPE, NFT_REJECT_ICMPX_UNREACH);
+	nftnl_expr_set_u8(e, NFTNL_EXPR_REJECT_CODE, NFT_REJECT_ICMPX_ADMIN_PROHIBITED);
+}
+
 static void verdict(struct making *m, const struct stmt *s)
 {
 	struct nftnl_expr *e = expr(m, "immediate");
@@ -355,6 +369,9 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_COUNTER:
 		expr(m, "counter");
+		break;
+	case S_REJECT:
+		reject(m, s);
 		break;
 	case S_VERDICT:
 		verdict(m, s);

@@ -34,6 +34,10 @@
  * classes, not with peers. (One verdict map would save the former, but the kernel walks every map
  * element whenever one that jumps is added: 6 ms instead of 0.2 to admit a peer beside 10,000.)
  *
+ * Who is denied is not answered: packets are dropped and counted. Only our own programs are told,
+ * at once and over lo: opening a flow that the policy denies gives ECONNREFUSED (TCP) or EPERM and
+ * EHOSTUNREACH (others). A flow that was open before falls silent, both ways.
+ *
  * Conventions: functions return 0 or a negative errno; `err` may be NULL, and is written only
  * on failure: one sentence for a human. Outputs are untouched on failure. All times are
  * milliseconds; `until_ms` is absolute on CLOCK_MONOTONIC and 0 means "no end".
@@ -81,8 +85,12 @@ struct fw_ports {
 };
 
 enum fw_mode {
-	FW_GUARD,    /* protects the cluster's ports and the overlay; all else is not ours */
-	FW_LOCKDOWN, /* the whole host is default-drop */
+	FW_GUARD, /* protects the cluster's ports and the overlay; all else is not ours */
+	/* The whole host is default-drop. Open stay: the one UDP port, `manage`, DHCP, neighbour
+	 * discovery and multicast listeners, ICMP errors about known flows (path MTU), and what the
+	 * host asks of others with the answers: DNS (udp/53, tcp/53), NTP (udp/123; a policy's
+	 * `hours` need a clock that is right). */
+	FW_LOCKDOWN,
 };
 
 enum fw_dir {

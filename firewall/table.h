@@ -74,6 +74,7 @@ enum stmt_kind {
 	S_LIMIT, /* value per second */
 	S_DENIED, /* family, dst: whose address; set; port: see enum */
 	S_COUNTER,
+	S_REJECT,  /* value: IPPROTO_TCP: a reset; else an ICMP error. To our own programs only. */
 	S_VERDICT, /* value: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO; name: chain */
 };
 

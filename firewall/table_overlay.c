@@ -3,6 +3,7 @@
  * What may pass on the overlay device, and that nothing of the overlay passes anywhere else.
  * Each rule's nft text stands above it.
  */
+#include <stdio.h>
 #include <string.h>
 
 #include "firewall/table.h"
@@ -169,6 +170,28 @@ static void note_denied(struct table *t, struct chain *c, bool out, uint8_t fami
 	}
 }
 
+/* meta l4proto tcp ct state new counter reject with tcp reset; all else by an ICMP error.
+ * A program of ours that may not open a flow is told at once instead of waiting for its timeouts:
+ * the answer goes by lo and nothing leaves the host. A flow that was open is not told: it outlives
+ * a lapse of its peer's admission, and the daemon ends the sockets of who was revoked. */
+static void tell_programs(struct table *t, struct chain *c)
+{
+	static const int protos[] = {IPPROTO_TCP, 0};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct rule *r = rule_new(t, c);
+
+		if (protos[i])
+			rule_add(t, r, (struct stmt){.kind = S_L4PROTO, .value = protos[i]});
+		rule_add(t, r,
+		        (struct stmt){.kind = S_CTSTATE, .value = NF_CT_STATE_BIT(IP_CT_NEW)});
+		rule_add(t, r, (struct stmt){.kind = S_COUNTER});
+		rule_add(t, r, (struct stmt){.kind = S_REJECT, .value = protos[i]});
+		if (r)
+			snprintf(r->comment, sizeof(r->comment), "drop denied-out");
+	}
+}
+
 static void build_denied(struct table *t, bool out)
 {
 	struct chain *c = chain_new(t, out ? "denied_out" : "denied_in");
@@ -177,6 +200,8 @@ static void build_denied(struct table *t, bool out)
 		return;
 	note_denied(t, c, out, AF_INET);
 	note_denied(t, c, out, AF_INET6);
+	if (out)
+		tell_programs(t, c);
 	rule_drop(t, rule_new(t, c), out ? "denied-out" : "denied-in");
 }
 

@@ -122,17 +122,22 @@ static void accept_dhcp(struct table *t, struct chain *c, bool out)
 	}
 }
 
-/* In: ct direction reply udp sport 53 accept. Out: udp dport 53 accept. */
-static void accept_dns(struct table *t, struct chain *c, bool out)
+/* What the host asks of others: names, and the time (a policy's hours need a clock that is right,
+ * and so does who joins). In: ct direction reply udp sport 53 accept. Out: udp dport 53 accept. */
+static void accept_answers(struct table *t, struct chain *c, bool out)
 {
-	static const int protos[] = {IPPROTO_UDP, IPPROTO_TCP};
+	static const struct {
+		const char *comment;
+		uint8_t proto;
+		uint16_t port;
+	} asked[] = {{"dns", IPPROTO_UDP, 53}, {"dns", IPPROTO_TCP, 53}, {"ntp", IPPROTO_UDP, 123}};
 
-	for (size_t i = 0; i < 2; i++) {
-		struct rule *r = note(rule_new(t, c), "dns");
+	for (size_t i = 0; i < sizeof(asked) / sizeof(*asked); i++) {
+		struct rule *r = note(rule_new(t, c), asked[i].comment);
+		struct fw_ports p = {asked[i].proto, asked[i].port, asked[i].port};
 
-		if (!out)
-			rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = 1});
-		add_port(t, r, protos[i], out, (struct fw_ports){(uint8_t)protos[i], 53, 53});
+		rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = out ? 0 : 1});
+		add_port(t, r, p.proto, out, p);
 		rule_end(t, r, NF_ACCEPT, NULL);
 	}
 }
@@ -141,7 +146,7 @@ static void lockdown(struct table *t, struct chain *c, bool out)
 {
 	accept_life(t, c);
 	accept_dhcp(t, c, out);
-	accept_dns(t, c, out);
+	accept_answers(t, c, out);
 	rule_drop(t, rule_new(t, c), out ? "lockdown-out" : "lockdown-in");
 }
 

@@ -45,7 +45,7 @@ static void print_ctstate(FILE *f, int bits)
 	static const struct {
 		int bit;
 		const char *name;
-	} states[] = {{NF_CT_STATE_INVALID_BIT, "invalid"},
+	} states[] = {{NF_CT_STATE_INVALID_BIT, "invalid"}, {NF_CT_STATE_BIT(IP_CT_NEW), "new"},
 	        {NF_CT_STATE_BIT(IP_CT_RELATED), "related"},
 	        {NF_CT_STATE_UNTRACKED_BIT, "untracked"}};
 	const char *sep = "ct state ";
@@ -147,6 +147,10 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		break;
 	case S_COUNTER:
 		fputs("counter", f);
+		break;
+	case S_REJECT:
+		fprintf(f, "reject with %s",
+		        s->value == IPPROTO_TCP ? "tcp reset" : "icmpx type admin-prohibited");
 		break;
 	case S_VERDICT:
 		print_verdict(f, s);

@@ -5,10 +5,11 @@
  *	we                                        they
  *	ipsec0  10.77.0.1 fd77::1  ---- veth ---- p0  10.77.0.2 .3  fd77::2 ::3   the overlay
  *	eth0    192.0.2.1          ---- veth ---- u0  192.0.2.2 .3                the underlay
+ *	        2001:db8::1                           2001:db8::2 ::3
  *
  * The firewall does not care what the overlay device is. The process moves between the namespaces
  * (setns), and a socket stays in the one where it was made. The namespaces have no names: they
- *vanish with the process.
+ * vanish with the process.
  */
 #ifndef TESTS_NETNS_FIREWALL_BED_H
 #define TESTS_NETNS_FIREWALL_BED_H
@@ -110,10 +111,6 @@ static inline void neighbour(
 {
 	char cmd[128], *mac;
 
-	snprintf(cmd, sizeof(cmd),
-	        "cat /sys/class/net/%s/address 2>/dev/null || "
-	        "ip -o link show %s | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/'",
-	        other_dev, other_dev);
 	snprintf(cmd, sizeof(cmd), "ip -o link show %s | sed 's/.*ether \\([0-9a-f:]*\\).*/\\1/'",
 	        other_dev);
 	mac = output_of(other, cmd);
@@ -144,8 +141,8 @@ static inline int bed_up(void)
 	cable("eth0", "u0");
 	addresses(we, "ipsec0", "10.77.0.1/16 fd77::1/64");
 	addresses(they, "p0", "10.77.0.2/16 10.77.0.3/16 fd77::2/64 fd77::3/64");
-	addresses(we, "eth0", "192.0.2.1/24");
-	addresses(they, "u0", "192.0.2.2/24 192.0.2.3/24");
+	addresses(we, "eth0", "192.0.2.1/24 2001:db8::1/64");
+	addresses(they, "u0", "192.0.2.2/24 192.0.2.3/24 2001:db8::2/64 2001:db8::3/64");
 	neighbour(we, "ipsec0", they, "p0", "10.77.0.2");
 	neighbour(we, "ipsec0", they, "p0", "10.77.0.3");
 	neighbour(we, "ipsec0", they, "p0", "fd77::2");
@@ -210,7 +207,8 @@ static inline int dial(int ns, const char *from, const char *to, uint16_t port)
 	socklen_t len = sockaddr_of(to, port, &sa);
 	int fd = socket_at(ns, SOCK_STREAM, from, 0);
 
-	if (connect(fd, (void *)&sa, len) < 0 && errno != EINPROGRESS && errno != EPERM)
+	if (connect(fd, (void *)&sa, len) < 0 && errno != EINPROGRESS && errno != EPERM &&
+	        errno != ECONNREFUSED)
 		fail_msg("connect %s:%u: %s", to, port, strerror(errno));
 	return fd;
 }
@@ -238,6 +236,18 @@ static inline int accepted(int listener)
 	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	assert_true(fd >= 0);
 	return fd;
+}
+
+/* The Internet checksum of an even number of bytes (RFC 1071). */
+static inline uint16_t checksum(const uint8_t *p, size_t n)
+{
+	uint32_t sum = 0;
+
+	for (size_t i = 0; i + 1 < n; i += 2)
+		sum += (uint32_t)p[i] << 8 | p[i + 1];
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
 }
 
 /* ---- what the firewall says ---- */

@@ -1,104 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The firewall against the real kernel: what passes, what stops, and when. firewall_bed.h draws the
  * bed. */
-#include "firewall_bed.h"
-
-static struct fw *fw;
-static struct fw_error err;
-static const struct fw_ports pbs[] = {
-        {IPPROTO_TCP, 15001, 15004}, {IPPROTO_TCP, 17001, 17001}, {IPPROTO_ICMP, 0, 0}};
-static const struct fw_ports ssh[] = {{IPPROTO_TCP, 22, 22}};
-
-/* We let `exec` peers open pbs; we may open tcp/9000 to `head` peers. node17 is both, node18
- * nothing. */
-static struct fw_ruleset *base_ruleset(void)
-{
-	static const struct fw_ports nine[] = {{IPPROTO_TCP, 9000, 9000}};
-	struct fw_addr a;
-	struct fw_ruleset *rs;
-
-	OK(fw_ruleset_new(&rs));
-	OK(fw_ruleset_set_device(rs, "ipsec0"));
-	a = addr("10.77.0.0/16");
-	OK(fw_ruleset_add_prefix(rs, &a));
-	a = addr("fd77::/64");
-	OK(fw_ruleset_add_prefix(rs, &a));
-	a = addr("10.77.0.1");
-	OK(fw_ruleset_add_self(rs, &a, 0));
-	a = addr("fd77::1");
-	OK(fw_ruleset_add_self(rs, &a, 0));
-	a = addr("192.0.2.2");
-	OK(fw_ruleset_add_endpoint(rs, &a));
-	for (size_t i = 0; i < 3; i++)
-		OK(fw_ruleset_add_protected(rs, &pbs[i]));
-	OK(fw_ruleset_add_protected(rs, &ssh[0]));
-	a = addr("192.0.2.3");
-	OK(fw_ruleset_add_manage(rs, &a, ssh, 1, "manage policy.yaml:9"));
-	OK(fw_ruleset_add_allow(rs, FW_IN, "exec", pbs, 3, "allow policy.yaml:14 pbs"));
-	OK(fw_ruleset_add_allow(rs, FW_OUT, "head", nine, 1, "allow policy.yaml:15 nine"));
-	return rs;
-}
-
-static struct fw_peer node17(uint64_t until_ms)
-{
-	return (struct fw_peer){.name = "node17",
-	        .v4 = addr("10.77.0.2"),
-	        .v6 = addr("fd77::2"),
-	        .in = "exec",
-	        .out = "head",
-	        .until_ms = until_ms};
-}
-
-static int fresh(void **state)
-{
-	struct fw_ruleset *rs = base_ruleset();
-	struct fw_peer p = node17(0);
-
-	(void)state;
-	enter(we); /* a failed test may have left us elsewhere */
-	OK(fw_open(&fw, &err));
-	OK(fw_ruleset_set_peer(rs, &p));
-	OK(fw_commit(fw, rs, NULL, &err));
-	fw_ruleset_free(rs);
-	return 0;
-}
-
-static int gone(void **state)
-{
-	(void)state;
-	if (fw) {
-		OK(fw_remove(fw, &err));
-		fw_close(fw);
-		fw = NULL;
-	}
-	return 0;
-}
-
-static void passes(int ns, const char *from, const char *to, uint16_t port)
-{
-	int l = socket_at(ns == we ? they : we, SOCK_STREAM, to, port),
-	    c = dial(ns, from, to, port);
-
-	if (!connected(c, WAIT_MS))
-		fail_msg("%s does not reach %s:%u", from, to, port);
-	close(accepted(l));
-	close(c);
-	close(l);
-}
-
-static void drops(int ns, const char *from, const char *to, uint16_t port, const char *reason)
-{
-	int l = socket_at(ns == we ? they : we, SOCK_STREAM, to, port);
-	uint64_t before = count_of(fw, FW_COUNT_DROP, reason);
-	int c = dial(ns, from, to, port);
-
-	await_drop(fw, reason, before);
-	if (connected(c, 0))
-		fail_msg("%s reaches %s:%u", from, to, port);
-	assert_false(await(l, POLLIN, 0));
-	close(c);
-	close(l);
-}
+#include "firewall_rules.h"
 
 static void test_exact_ports(void **state)
 {
@@ -172,17 +75,6 @@ static void test_ping(void **state)
 	before = count_of(fw, FW_COUNT_DROP, "denied-out");
 	assert_false(ping(we, "10.77.0.1", "10.77.0.2", 0));
 	assert_true(count_of(fw, FW_COUNT_DROP, "denied-out") > before);
-}
-
-static uint16_t checksum(const uint8_t *p, size_t n)
-{
-	uint32_t sum = 0;
-
-	for (size_t i = 0; i + 1 < n; i += 2)
-		sum += (uint32_t)p[i] << 8 | p[i + 1];
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
 }
 
 /* "Fragmentation needed" about the flow we -> 10.77.0.2:9000, as `from` tells it. */
@@ -376,38 +268,6 @@ static void test_self_lease(void **state)
 	run(we, "ip addr del 10.77.255.1/32 dev ipsec0");
 }
 
-static void test_guard_underlay(void **state)
-{
-	(void)state;
-	drops(they, "192.0.2.2", "192.0.2.1", 17001, "underlay");
-	drops(they, "192.0.2.2", "192.0.2.1", 22, "underlay");
-	passes(they, "192.0.2.3", "192.0.2.1", 22); /* manage */
-	passes(they, "192.0.2.2", "192.0.2.1", 8080);
-	drops(we, "192.0.2.1", "192.0.2.2", 17001, "underlay-out"); /* a known endpoint */
-	passes(we, "192.0.2.1", "192.0.2.3", 17001); /* a stranger is not ours to guard */
-}
-
-/* A packet on the wrong wire: an overlay source by the underlay, and our overlay traffic by it. */
-static void test_no_clear_text(void **state)
-{
-	uint64_t before = count_of(fw, FW_COUNT_DROP, "spoofed");
-	int c, l;
-
-	(void)state;
-	l = socket_at(we, SOCK_STREAM, "192.0.2.1", 8081);
-	run(they, "ip rule add from 10.77.0.2 to 192.0.2.1 lookup 99 && ip route add default dev "
-	          "u0 table 99");
-	c = dial(they, "10.77.0.2", "192.0.2.1", 8081);
-	await_drop(fw, "spoofed", before);
-	assert_false(await(l, POLLIN, 0));
-	close(c);
-	close(l);
-	run(we, "ip route add 10.77.0.2/32 via 192.0.2.2");
-	drops(we, "10.77.0.1", "10.77.0.2", 9000, "clear");
-	run(we, "ip route del 10.77.0.2/32 via 192.0.2.2");
-	passes(we, "10.77.0.1", "10.77.0.2", 9000);
-}
-
 static void test_forward(void **state)
 {
 	uint64_t before = count_of(fw, FW_COUNT_DROP, "forward");
@@ -421,34 +281,6 @@ static void test_forward(void **state)
 	close(c);
 	run(they, "ip route del 192.0.2.99/32");
 	run(we, "sysctl -qw net.ipv4.ip_forward=0");
-}
-
-static void test_lockdown(void **state)
-{
-	struct fw_ruleset *rs = base_ruleset();
-	struct sockaddr_storage sa;
-	socklen_t len = sockaddr_of("192.0.2.1", 4500, &sa);
-	struct fw_result r;
-	int u, c;
-
-	(void)state;
-	fw_ruleset_set_mode(rs, FW_LOCKDOWN);
-	OK(fw_commit(fw, rs, &r, &err));
-	assert_int_equal(r.outcome, FW_UPDATED);
-	drops(they, "192.0.2.2", "192.0.2.1", 8080, "lockdown-in");
-	drops(they, "192.0.2.2", "192.0.2.1", 22, "lockdown-in");
-	passes(they, "192.0.2.3", "192.0.2.1", 22);
-	drops(we, "192.0.2.1", "192.0.2.3", 8080, "lockdown-out");
-	u = socket_at(we, SOCK_DGRAM, "192.0.2.1", 4500);
-	c = socket_at(they, SOCK_DGRAM, "192.0.2.2", 4500);
-	assert_int_equal(sendto(c, "ike", 3, 0, (void *)&sa, len), 3);
-	assert_true(await(u, POLLIN, WAIT_MS));
-	len = sockaddr_of("192.0.2.2", 4500, &sa);
-	assert_int_equal(sendto(u, "ike", 3, 0, (void *)&sa, len), 3);
-	assert_true(await(c, POLLIN, WAIT_MS));
-	close(c);
-	close(u);
-	fw_ruleset_free(rs);
 }
 
 static void test_boot_guard(void **state)
@@ -532,14 +364,6 @@ static void test_sock_destroy_odd(void **state)
 	close(l);
 }
 
-static int bed(void **state)
-{
-	(void)state;
-	return bed_up();
-}
-
-#define T(f) cmocka_unit_test_setup_teardown(f, fresh, gone)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -551,18 +375,11 @@ int main(void)
 	        T(test_revoke_kills_ours),
 	        T(test_timeouts),
 	        T(test_self_lease),
-	        T(test_guard_underlay),
-	        T(test_no_clear_text),
 	        T(test_forward),
-	        T(test_lockdown),
 	        T(test_boot_guard),
 	        T(test_sock_destroy),
 	        T(test_sock_destroy_odd),
 	};
 
-	if (geteuid() != 0) {
-		puts("1..0 # SKIP needs root");
-		return 0;
-	}
-	return cmocka_run_group_tests_name("firewall_kernel", tests, bed, NULL);
+	RUN_ALL("firewall_kernel", tests);
 }
