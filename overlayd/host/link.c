@@ -46,6 +46,9 @@ static void link_read(const struct nlmsghdr *nlh, struct rtnl_link *link)
 		case IFLA_MTU:
 			link->mtu = mnl_attr_get_u32(attr);
 			break;
+		case IFLA_CARRIER:
+			link->carrier = mnl_attr_get_u8(attr);
+			break;
 		case IFLA_LINKINFO:
 			info_read(attr, link);
 			break;
@@ -100,7 +103,8 @@ static int link_search_row(const struct nlmsghdr *nlh, void *user)
 	if (nlh->nlmsg_type != RTM_NEWLINK)
 		return MNL_CB_OK;
 	link_read(nlh, &link);
-	if (strcmp(link.kind, search->kind) != 0 || strncmp(link.name, search->prefix, len) != 0 ||
+	if (!link.carrier || strcmp(link.kind, search->kind) != 0 ||
+	        strncmp(link.name, search->prefix, len) != 0 ||
 	        !isdigit((unsigned char)link.name[len]))
 		return MNL_CB_OK;
 	number = strtoul(link.name + len, &end, 10);

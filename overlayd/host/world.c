@@ -224,7 +224,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 
 static void on_files(void *user)
 {
-	policyload_reload(user, NULL);
+	(void)ops_reload(user);
 }
 
 /* ---- begin and end

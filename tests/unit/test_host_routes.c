@@ -256,6 +256,9 @@ static void another_tun_is_not_ours(void **state)
 	(void)state;
 	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 0);
 	close(other);
+	/* Nor is one that nobody has open, left by whom ever. */
+	assert_int_equal(run("ip tuntap add dev ipsec0 mode tun"), 0);
+	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 0);
 	other = tun_open("ipsec3");
 	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 1);
 	assert_string_equal(link.name, "ipsec3");
