@@ -93,16 +93,17 @@ static inline struct packet packet_make(uint8_t kind, const char *name, struct v
 static inline void bare_call(int fd, const struct packet *p)
 {
 	static uint8_t answer[VICI_SEGMENT_MAX];
-	struct vici_blob success = {NULL, 0};
+	char text[200];
 	size_t len;
 
 	bare_write(fd, p->data, p->len);
 	len = bare_packet(fd, answer);
 	if (answer[0] != BARE_RESPONSE)
 		die("vici: answer of type %u", answer[0]);
-	if (vici_find_value((struct vici_blob){answer + 1, len - 1}, "success", &success) == 0 &&
-	        !vici_value_is(success, "yes"))
-		die("charon refused: %.*s", (int)(len - 1), (char *)answer + 1);
+	text[0] = 0;
+	vici_find_text((struct vici_blob){answer + 1, len - 1}, "errmsg", text, sizeof(text));
+	if (text[0])
+		die("charon refused %.20s: %s", (char *)p->data + 6, text);
 }
 
 /* command with up to three pairs of texts, NULL-terminated */

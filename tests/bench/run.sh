@@ -11,7 +11,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 export B=${B:-build}
 ALL="firewall chains policy vici up tunnel idle"
-LIMIT=150 # seconds, for any one part
+LIMIT=240 # seconds, for any one part
 
 json=
 if [ "${1:-}" = --json ]; then
