@@ -203,6 +203,10 @@ static void many_changes_are_one(void **state)
 	run("cd %s/etc; echo a >policy.yaml; for i in 1 2 3 4 5; do echo b >peers.d/$i.yaml; done",
 	        dir);
 	assert_int_equal(changes_seen(1), 1);
+	/* While we listen, too: each write is a process of its own. */
+	run("cd %s/etc; (for i in 1 2 3 4 5 6 7 8 9; do sh -c \"echo b >peers.d/$i.yaml\"; done) &",
+	        dir);
+	assert_int_equal(changes_seen(1), 1);
 	run("rm %s/etc/peers.d/3.yaml", dir);
 	assert_int_equal(changes_seen(1), 1);
 	run("cd %s/etc; echo c >new; mv new policy.yaml", dir);
