@@ -147,6 +147,9 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 	case OP_PLANE:
 		plane_result(e, error, text);
 		break;
+	case OP_UNDERLAY:
+		underlay_result(e, p, error, text);
+		break;
 	case OP_RESOLVE:
 	case OP_LIST_SAS:
 	case OP_LIST_CONNS:
@@ -166,7 +169,7 @@ static void on_result(struct engine *e, const struct engine_event *ev)
 	if (f.peer)
 		peer_dirty(e, f.peer);
 	if (ev->result.error && f.kind == OP_RESOLVE)
-		tunnel_resolved(e, f.peer, ev);
+		names_resolved(e, f.peer, ev);
 	else if (ev->result.error && (f.kind == OP_LIST_SAS || f.kind == OP_LIST_CONNS))
 		charon_result(e, f.kind, ev->result.error, text);
 	else
@@ -187,7 +190,7 @@ static void on_resolved(struct engine *e, const struct engine_event *ev)
 	if (!f || f->kind != OP_RESOLVE)
 		return;
 	peer_dirty(e, f->peer);
-	tunnel_resolved(e, f->peer, ev);
+	names_resolved(e, f->peer, ev);
 }
 
 static void on_underlay(struct engine *e, const struct engine_event *ev)
@@ -312,6 +315,7 @@ static void run(struct engine *e)
 				peer_reconcile(e, p);
 		admit_waiting(e, Q_LOAD, e->n_flights[OP_LOAD], e->cfg.load_window);
 		admit_waiting(e, Q_INITIATE, e->n_trying, e->cfg.initiate_window);
+		admit_waiting(e, Q_RESOLVE, e->n_flights[OP_RESOLVE], RESOLVE_WINDOW);
 		admit_waiting(e, Q_END, e->n_flights[OP_UNLOAD] + e->n_flights[OP_TERMINATE],
 		        e->cfg.end_window);
 	} while (e->queues[Q_DIRTY].n);

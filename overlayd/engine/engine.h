@@ -226,13 +226,14 @@ enum engine_effect_type {
 	ENGINE_FX_LOAD_CONN,   /* .load */
 	ENGINE_FX_UNLOAD_CONN, /* .conn; not loaded counts as done (result 0) */
 	ENGINE_FX_INITIATE, /* .conn: child ENGINE_CHILD_NAME, timeout -1; result: charon took it */
-	ENGINE_FX_TERMINATE,  /* .terminate; nothing to end counts as done (result 0) */
-	ENGINE_FX_LIST_SAS,   /* .list; answer ENGINE_EV_SAS, or ENGINE_EV_RESULT if it failed */
-	ENGINE_FX_LIST_CONNS, /* vici get-conns; answer ENGINE_EV_CONNS, or ENGINE_EV_RESULT */
-	ENGINE_FX_FW_BASE,    /* .fw_base: replace our whole table in one transaction */
-	ENGINE_FX_FW_ADMIT,   /* .fw_peer: add, or replace what is there for its addresses */
-	ENGINE_FX_FW_REVOKE,  /* .fw_peer: only name, addr4, addr6 count; absent is done (result 0)
-	                       */
+	ENGINE_FX_TERMINATE,   /* .terminate; nothing to end counts as done (result 0) */
+	ENGINE_FX_LIST_SAS,    /* .list; answer ENGINE_EV_SAS, or ENGINE_EV_RESULT if it failed */
+	ENGINE_FX_LIST_CONNS,  /* vici get-conns; answer ENGINE_EV_CONNS, or ENGINE_EV_RESULT */
+	ENGINE_FX_FW_BASE,     /* .fw_base: replace our whole table in one transaction */
+	ENGINE_FX_FW_ADMIT,    /* .fw_peer: add, or replace what is there for its addresses */
+	ENGINE_FX_FW_REVOKE,   /* .fw_peer: only name, addr4, addr6 count; absent is done (result 0)
+	                        */
+	ENGINE_FX_FW_UNDERLAY, /* .fw_underlay: instead of what was told for that peer; none: n 0 */
 	ENGINE_FX_KILL_SOCKETS, /* .fw_peer: destroy TCP sockets to addr4, addr6; none is done */
 	ENGINE_FX_PLANE,        /* .plane: addresses, routes, MTU of the overlay device */
 	ENGINE_FX_RESOLVE,      /* .resolve: answer ENGINE_EV_RESOLVED (error set if it failed) */
@@ -284,9 +285,17 @@ struct engine_fw_peer {
 	uint16_t class_in, class_out;
 	int64_t expires_mono_us; /* the kernel must end it then, whoever lives; ENGINE_NEVER */
 	int64_t expires_wall_s;  /* the same, for people */
-	/* Its known underlay addresses: configured and resolved endpoints. */
-	const struct policy_addr *underlay;
-	size_t n_underlay;
+};
+
+/*
+ * All known underlay addresses of a peer of the policy, admitted or not, active or not: configured
+ * ones and resolved names, without our own. Two peers may have the same. Nothing may go there in
+ * clear to a port of the cluster.
+ */
+struct engine_fw_underlay {
+	const char *peer;
+	const struct policy_addr *addrs;
+	size_t n;
 };
 
 struct engine_fw_base {
@@ -296,7 +305,9 @@ struct engine_fw_base {
 	size_t n_in, n_out;
 	const struct engine_fw_peer *peers; /* admitted from the start, in the same transaction */
 	size_t n_peers;
-	uint64_t digest; /* of all but the peers */
+	const struct engine_fw_underlay *underlays; /* of all peers, also when self is NULL */
+	size_t n_underlays;
+	uint64_t digest; /* of all but the peers and their underlays */
 };
 
 struct engine_plane {
@@ -354,6 +365,7 @@ struct engine_effect {
 		struct engine_list list;
 		struct engine_fw_base fw_base;
 		struct engine_fw_peer fw_peer;
+		struct engine_fw_underlay fw_underlay;
 		struct engine_plane plane;
 		struct engine_resolve resolve;
 		struct engine_notice notice;

@@ -10,7 +10,7 @@
 
 #define REPAIR_GAP_US 100000
 
-static bool table_ready(const struct engine *e)
+bool fw_table_ready(const struct engine *e)
 {
 	return e->fw == ENGINE_FWS_READY && !e->base_dirty && !e->base_op.id;
 }
@@ -18,18 +18,6 @@ static bool table_ready(const struct engine *e)
 bool fw_wanted(const struct engine *e, const struct peer *p)
 {
 	return p->desired && !p->revoking && p->claimed && p->cleared && !claim_blocked(e, p);
-}
-
-static uint64_t underlay_digest(
-        const struct engine *e, const struct peer *p, struct policy_addr *addrs, size_t *n)
-{
-	uint16_t ports[CANDIDATES_MAX];
-	uint64_t h = DIGEST_START;
-
-	*n = tunnel_candidates(e, p, addrs, ports, CANDIDATES_MAX);
-	for (size_t i = 0; i < *n; i++)
-		h = digest_addr(h, &addrs[i]);
-	return h;
 }
 
 /* When its time ends, or ours: either end may deny. */
@@ -47,16 +35,13 @@ static int64_t elem_expires(const struct engine *e, const struct peer *p, int64_
 
 static struct fw_elem elem_wanted(const struct engine *e, const struct peer *p)
 {
-	struct policy_addr addrs[CANDIDATES_MAX];
 	struct fw_elem el = {
 	        .class_in = p->class_in,
 	        .class_out = p->class_out,
 	};
 	int64_t wall_s;
-	size_t n;
 
 	el.expires_mono_us = elem_expires(e, p, &wall_s);
-	el.underlay = underlay_digest(e, p, addrs, &n);
 	return el;
 }
 
@@ -73,14 +58,11 @@ static bool elem_same(const struct fw_elem *a, const struct fw_elem *b)
 	if (!IMPAIRED(IMPAIR_KEEP_CLASS) &&
 	        (a->class_in != b->class_in || a->class_out != b->class_out))
 		return false;
-	return d > -1000000 && d < 1000000 && a->underlay == b->underlay;
+	return d > -1000000 && d < 1000000;
 }
 
 static void elem_fill(struct engine *e, struct peer *p, struct engine_fw_peer *out)
 {
-	struct policy_addr addrs[CANDIDATES_MAX];
-	struct policy_addr *copy;
-
 	out->peer = arena_str(e, p->name);
 	out->addr4 = p->addr4;
 	out->addr6 = p->addr6;
@@ -89,13 +71,6 @@ static void elem_fill(struct engine *e, struct peer *p, struct engine_fw_peer *o
 	out->expires_mono_us = elem_expires(e, p, &out->expires_wall_s);
 	if (IMPAIRED(IMPAIR_EXPIRY_IN_DAEMON_ONLY))
 		out->expires_mono_us = out->expires_wall_s = ENGINE_NEVER;
-	underlay_digest(e, p, addrs, &out->n_underlay);
-	copy = out->n_underlay ? arena_alloc(e, out->n_underlay * sizeof(*copy)) : NULL;
-	if (copy)
-		memcpy(copy, addrs, out->n_underlay * sizeof(*copy));
-	else
-		out->n_underlay = 0;
-	out->underlay = copy;
 	p->fw_sent = elem_wanted(e, p);
 }
 
@@ -168,7 +143,7 @@ void fw_step(struct engine *e, struct peer *p)
 		op_drop(e, &p->fw_op); /* what was under way is overtaken, and so is its back-off */
 	p->fw_op_admits = wanted;
 	el = elem_wanted(e, p);
-	if (wanted && (!table_ready(e) || (p->fw == FW_YES && elem_same(&el, &p->fw_has))))
+	if (wanted && (!fw_table_ready(e) || (p->fw == FW_YES && elem_same(&el, &p->fw_has))))
 		return;
 	if (!op_ready(e, &p->fw_op))
 		peer_wake(p, p->fw_op.at);
@@ -234,6 +209,7 @@ static void base_fill(struct engine *e, struct engine_fw_base *b)
 	b->in = in;
 	b->out = out;
 	b->peers = peers;
+	underlay_base_fill(e, b);
 }
 
 /* At start an earlier run's table is left alone until charon's SAs are known, or for a moment. */
@@ -292,6 +268,7 @@ void fw_base_result(struct engine *e, int error, const char *text)
 		else if (!p->in_base && !p->fw_op.id)
 			p->fw = FW_NO;
 		p->in_base = false;
+		underlay_base_done(p);
 	}
 	if (e->base_notice) {
 		e->base_notice = false;

@@ -13,6 +13,7 @@
  *back-off
  *	judge.c   which SAs are wanted				out.c     effects out, notices,
  *memory
+ *	underlay.c where peers are in clear, names
  */
 #ifndef OVERLAYD_ENGINE_INTERNAL_H
 #define OVERLAYD_ENGINE_INTERNAL_H
@@ -27,6 +28,7 @@
 #define LIST_GAP_US 100000        /* between two lists */
 #define RESOLVE_AGAIN_US 60000000
 #define RESOLVE_SOON_US 5000000
+#define RESOLVE_WINDOW 16U /* of names that no tunnel waits for */
 #define SOCKETS_TRIES 5
 #define REASON_MAX 160
 
@@ -46,6 +48,7 @@ enum engine_impairment {
 	IMPAIR_FLUSH_ON_START,
 	IMPAIR_TRUST_CLOCK,
 	IMPAIR_KEEP_CLASS,
+	IMPAIR_GUARD_ADMITTED_ONLY,
 };
 #ifdef ENGINE_IMPAIR
 extern unsigned engine_impair;
@@ -69,6 +72,7 @@ enum op_kind {
 	OP_TERMINATE, /* by connection, in a revocation */
 	OP_INITIATE,
 	OP_RESOLVE,
+	OP_UNDERLAY,
 	OP_SA_TERMINATE, /* one SA that is not wanted */
 	OP_KEY,
 	OP_LIST_SAS,
@@ -85,7 +89,7 @@ struct flight {
 	uint32_t sa_id;
 };
 
-enum queue_kind { Q_LOAD, Q_INITIATE, Q_END, Q_VERIFY, Q_DIRTY, Q_N };
+enum queue_kind { Q_LOAD, Q_INITIATE, Q_RESOLVE, Q_END, Q_VERIFY, Q_DIRTY, Q_N };
 
 struct link {
 	struct peer *prev, *next;
@@ -103,7 +107,6 @@ enum conn_has { CONN_NO, CONN_LOADED, CONN_MAYBE };
 struct fw_elem {
 	uint16_t class_in, class_out;
 	int64_t expires_mono_us;
-	uint64_t underlay;
 };
 
 struct names { /* resolved endpoints of one peer */
@@ -134,6 +137,12 @@ struct peer {
 	bool told_admitted;
 	struct fw_elem fw_sent, fw_has;
 	struct op fw_op, sockets_op;
+
+	/* Its underlay addresses in the firewall. */
+	enum kernel_has under;
+	uint16_t under_sent_n;
+	uint64_t under_sent, under_has;
+	struct op under_op;
 
 	enum conn_has conn;
 	bool conn_op_loads;
@@ -392,6 +401,7 @@ void revoke_verified(struct engine *e, const struct peer *only);
 
 /* fwplan.c */
 bool fw_wanted(const struct engine *e, const struct peer *p);
+bool fw_table_ready(const struct engine *e);
 void fw_step(struct engine *e, struct peer *p);
 void fw_base_step(struct engine *e);
 void fw_peer_result(struct engine *e, struct peer *p, int error, const char *text);
@@ -399,6 +409,14 @@ void fw_base_result(struct engine *e, int error, const char *text);
 void fw_seen(struct engine *e, enum engine_fw_seen seen);
 void fw_policy_changed(struct engine *e);
 int64_t fw_wakeup(const struct engine *e);
+
+/* underlay.c */
+void underlay_step(struct engine *e, struct peer *p);
+void underlay_result(struct engine *e, struct peer *p, int error, const char *text);
+void underlay_base_fill(struct engine *e, struct engine_fw_base *b);
+void underlay_base_done(struct peer *p);
+void names_step(struct engine *e, struct peer *p);
+void names_resolved(struct engine *e, struct peer *p, const struct engine_event *ev);
 
 /* classes.c */
 int classes_make(struct engine *e);
@@ -419,7 +437,6 @@ void tunnel_step(struct engine *e, struct peer *p);
 void tunnel_stop(struct engine *e, struct peer *p);
 void tunnel_reset(struct engine *e, struct peer *p);
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text);
-void tunnel_resolved(struct engine *e, struct peer *p, const struct engine_event *ev);
 void tunnel_choose(struct engine *e, struct peer *p);
 size_t tunnel_candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
         uint16_t *ports, size_t max);

@@ -57,8 +57,8 @@ static struct peer *peer_new(struct engine *e, const char *name)
 
 static void peer_free(struct engine *e, struct peer *p)
 {
-	struct op *ops[] = {
-	        &p->fw_op, &p->sockets_op, &p->conn_op, &p->term_op, &p->init_op, &p->resolve_op};
+	struct op *ops[] = {&p->fw_op, &p->sockets_op, &p->conn_op, &p->term_op, &p->init_op,
+	        &p->resolve_op, &p->under_op};
 
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		op_drop(e, ops[i]);
@@ -167,6 +167,8 @@ static void peer_want(struct engine *e, struct peer *p, const struct policy_peer
 	p->want = want;
 	if (!want) {
 		tunnel_stop(e, p);
+		op_drop(e, &p->resolve_op);
+		queue_remove(e, Q_RESOLVE, p);
 		return;
 	}
 	h = eps_digest(want);
@@ -301,8 +303,9 @@ static bool has_no_path(const struct engine *e, const struct peer *p)
 
 static bool is_troubled(const struct engine *e, const struct peer *p)
 {
-	return p->fw_op.fails || p->conn_op.fails || p->term_op.fails || p->sockets_op.fails ||
-	       (p->attempts && !p->best) || (p->resolve_op.fails && !p->best) || has_no_path(e, p);
+	return p->fw_op.fails || p->under_op.fails || p->conn_op.fails || p->term_op.fails ||
+	       p->sockets_op.fails || (p->attempts && !p->best) ||
+	       (p->resolve_op.fails && !p->best) || has_no_path(e, p);
 }
 
 void peer_degrade(struct engine *e, struct peer *p, const char *fmt, ...)
@@ -380,12 +383,14 @@ static void late_answers(struct engine *e, struct peer *p)
 		revoke_sockets_result(e, p, error, text);
 	if (op_late(e, &p->conn_op))
 		conn_result(e, p, error, text);
+	if (op_late(e, &p->under_op))
+		underlay_result(e, p, error, text);
 	if (op_late(e, &p->term_op))
 		revoke_terminate_result(e, p, error, text);
 	if (op_late(e, &p->init_op))
 		tunnel_result(e, p, -ETIMEDOUT, text);
 	if (op_late(e, &p->resolve_op))
-		tunnel_resolved(e, p, &(struct engine_event){.type = ENGINE_EV_TICK});
+		names_resolved(e, p, &(struct engine_event){.type = ENGINE_EV_TICK});
 	if (p->fw_op.id)
 		peer_wake(p, p->fw_op.at);
 	if (p->sockets_op.id)
@@ -396,6 +401,8 @@ static void late_answers(struct engine *e, struct peer *p)
 		peer_wake(p, p->term_op.at);
 	if (p->resolve_op.id)
 		peer_wake(p, p->resolve_op.at);
+	if (p->under_op.id)
+		peer_wake(p, p->under_op.at);
 }
 
 static void judge_desired(struct engine *e, struct peer *p)
@@ -413,6 +420,7 @@ void peer_reconcile(struct engine *e, struct peer *p)
 	p->due = ENGINE_NEVER;
 	late_answers(e, p);
 	judge_desired(e, p);
+	names_step(e, p);
 	if (!p->revoking && revoke_needed(e, p))
 		revoke_begin(e, p);
 	if (p->revoking) {
@@ -427,9 +435,10 @@ void peer_reconcile(struct engine *e, struct peer *p)
 		sas_judge_peer(e, p);
 		p->best = NULL;
 	}
+	underlay_step(e, p);
 	clock_warn(e, p);
 	tell_state(e, p);
-	if (!p->want && !p->revoking && !revoke_needed(e, p)) {
+	if (!p->want && !p->revoking && !revoke_needed(e, p) && p->under == FW_NO) {
 		p->dead = e->any_dead = true;
 		return;
 	}

@@ -68,7 +68,6 @@ void tunnel_stop(struct engine *e, struct peer *p)
 	}
 	queue_remove(e, Q_INITIATE, p);
 	op_land(e, &p->init_op);
-	op_drop(e, &p->resolve_op);
 }
 
 /* Something changed that may help: try at once and count the delays anew. */
@@ -102,87 +101,6 @@ void tunnel_result(struct engine *e, struct peer *p, int error, const char *text
 		tunnel_failed(e, p, text);
 	else
 		op_land(e, &p->init_op);
-}
-
-/* ---- names ---- */
-
-/* When to ask for its names again: soon, while one has no address. */
-static int64_t resolve_at(const struct peer *p)
-{
-	int64_t gap = RESOLVE_AGAIN_US;
-
-	if (p->resolve_next || !p->resolved_us)
-		return 0;
-	for (size_t i = 0; i < p->want->n_endpoints && i < POLICY_ENDPOINTS_MAX; i++)
-		if (!p->want->endpoints[i].addr.family && (!p->names || !p->names->n[i]))
-			gap = RESOLVE_SOON_US;
-	return p->resolved_us + gap;
-}
-
-static void resolve_step(struct engine *e, struct peer *p)
-{
-	struct engine_effect *fx;
-	size_t i = p->resolve_next;
-
-	if (p->resolve_op.id)
-		return;
-	if (e->now.mono_us < resolve_at(p)) {
-		if (!p->ep_addr.family)
-			peer_wake(p, resolve_at(p));
-		return;
-	}
-	while (i < p->want->n_endpoints && p->want->endpoints[i].addr.family)
-		i++;
-	if (i >= p->want->n_endpoints || i >= POLICY_ENDPOINTS_MAX) {
-		p->resolve_next = 0;
-		p->resolved_us = e->now.mono_us ? e->now.mono_us : 1;
-		if (resolve_at(p) < p->resolved_us + RESOLVE_AGAIN_US)
-			peer_wake(p, resolve_at(p));
-		return;
-	}
-	p->resolve_next = (uint8_t)i;
-	if (!op_ready(e, &p->resolve_op)) {
-		peer_wake(p, p->resolve_op.at);
-		return;
-	}
-	fx = op_start(e, &p->resolve_op, OP_RESOLVE, ENGINE_FX_RESOLVE, p, 0);
-	if (fx)
-		fx->resolve.host = arena_str(e, p->want->endpoints[i].host);
-}
-
-/* Sorted, so that a name server that rotates its answers changes nothing. */
-static void insert_sorted(struct policy_addr *v, size_t n, const struct policy_addr *a)
-{
-	for (; n && (v[n - 1].family > a->family ||
-	                    (v[n - 1].family == a->family &&
-	                            memcmp(v[n - 1].bytes, a->bytes, sizeof(a->bytes)) > 0));
-	        n--)
-		v[n] = v[n - 1];
-	v[n] = *a;
-}
-
-void tunnel_resolved(struct engine *e, struct peer *p, const struct engine_event *ev)
-{
-	size_t i = p->resolve_next, n = 0;
-
-	if (!p->want || i >= p->want->n_endpoints || i >= POLICY_ENDPOINTS_MAX) {
-		op_drop(e, &p->resolve_op);
-		return;
-	}
-	if (ev->type == ENGINE_EV_RESOLVED && !ev->resolved.error) {
-		if (!p->names)
-			p->names = mem_alloc(e, sizeof(*p->names));
-		for (; p->names && n < ev->resolved.n && n < ENGINE_RESOLVED_MAX; n++)
-			insert_sorted(p->names->addr[i], n, &ev->resolved.addrs[n]);
-		if (p->names)
-			p->names->n[i] = (uint8_t)n;
-		op_ok(e, &p->resolve_op);
-	} else {
-		op_fail(e, &p->resolve_op);
-		peer_degrade(e, p, "the endpoint's name %s could not be resolved",
-		        p->want->endpoints[i].host);
-	}
-	p->resolve_next = (uint8_t)(i + 1); /* the next name; this one again in the next round */
 }
 
 /* ---- two SAs ---- */
@@ -299,7 +217,6 @@ static void connect_step(struct engine *e, struct peer *p)
 		peer_wake(p, p->try_until_us);
 		return;
 	}
-	resolve_step(e, p);
 	tunnel_choose(e, p);
 	if (!p->ep_addr.family) {
 		if (!p->want->n_endpoints && !e->self->n_endpoints)

@@ -217,6 +217,7 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:

@@ -72,6 +72,14 @@ static int endpoint_take(struct fwadapt *fa, const struct fw_addr *addr, bool ke
 	return 0;
 }
 
+/* Another program was faster than its monitor's note: the whole table is compared anew. */
+static void look_again(struct fwadapt *fa)
+{
+	fa->changed = true;
+	sd_event_source_set_time(fa->timer, 0);
+	sd_event_source_set_enabled(fa->timer, SD_EVENT_ONESHOT);
+}
+
 static void endpoint_drop(struct fwadapt *fa, const struct fw_addr *addr, bool kernel)
 {
 	struct endpoint *ep;
@@ -79,8 +87,9 @@ static void endpoint_drop(struct fwadapt *fa, const struct fw_addr *addr, bool k
 	HASH_FIND(hh, fa->endpoints, addr, sizeof(*addr), ep);
 	if (!ep || --ep->users)
 		return;
-	if (kernel)
-		(void)fw_endpoint_remove(fa->fw, addr, NULL, NULL);
+	/* What cannot be taken out now goes with the next whole table. */
+	if (kernel && fw_endpoint_remove(fa->fw, addr, NULL, NULL))
+		look_again(fa);
 	HASH_DEL(fa->endpoints, ep);
 	free(ep);
 }
@@ -106,7 +115,7 @@ static struct bringer *bringer_find(struct fwadapt *fa, const char *peer)
 }
 
 /* Remembers the peer's addresses; those of the same name before are replaced. */
-static int bringer_set(struct fwadapt *fa, const struct engine_fw_peer *peer, bool kernel)
+static int bringer_set(struct fwadapt *fa, const struct engine_fw_underlay *peer, bool kernel)
 {
 	struct bringer *old = bringer_find(fa, peer->peer);
 	struct bringer *bringer = calloc(1, sizeof(*bringer));
@@ -115,11 +124,11 @@ static int bringer_set(struct fwadapt *fa, const struct engine_fw_peer *peer, bo
 	if (!bringer)
 		return -ENOMEM;
 	bringer->peer = strdup(peer->peer);
-	bringer->addrs = calloc(peer->n_underlay ? peer->n_underlay : 1, sizeof(*bringer->addrs));
+	bringer->addrs = calloc(peer->n ? peer->n : 1, sizeof(*bringer->addrs));
 	if (!bringer->peer || !bringer->addrs)
 		err = -ENOMEM;
-	for (size_t i = 0; i < peer->n_underlay && !err; i++) {
-		fwrules_addr(&peer->underlay[i], &bringer->addrs[bringer->n]);
+	for (size_t i = 0; i < peer->n && !err; i++) {
+		fwrules_addr(&peer->addrs[i], &bringer->addrs[bringer->n]);
 		err = endpoint_take(fa, &bringer->addrs[bringer->n], kernel);
 		if (!err)
 			bringer->n++;
@@ -209,10 +218,14 @@ static int peers_put(struct fwadapt *fa, const struct engine_fw_base *base, stru
 		err = peer_convert(fa, peer, &fp);
 		if (!err)
 			err = fw_ruleset_set_peer(rs, &fp);
-		for (size_t e = 0; e < peer->n_underlay && !err; e++) {
+	}
+	for (size_t i = 0; i < base->n_underlays && !err; i++) {
+		const struct engine_fw_underlay *u = &base->underlays[i];
+
+		for (size_t k = 0; k < u->n && !err; k++) {
 			struct fw_addr addr;
 
-			fwrules_addr(&peer->underlay[e], &addr);
+			fwrules_addr(&u->addrs[k], &addr);
 			err = fw_ruleset_add_endpoint(rs, &addr);
 		}
 	}
@@ -223,8 +236,8 @@ static int peers_put(struct fwadapt *fa, const struct engine_fw_base *base, stru
 static void bringers_refill(struct fwadapt *fa, const struct engine_fw_base *base)
 {
 	bringers_clear(fa);
-	for (size_t i = 0; i < base->n_peers; i++)
-		(void)bringer_set(fa, &base->peers[i], false);
+	for (size_t i = 0; i < base->n_underlays; i++)
+		(void)bringer_set(fa, &base->underlays[i], false);
 }
 
 static int run_base(
@@ -275,17 +288,21 @@ static int run_admit(struct fwadapt *fa, const struct engine_fw_peer *peer, stru
 
 	if (!ret)
 		ret = fw_peer_admit(fa->fw, &fp, NULL, err);
-	if (!ret)
-		ret = bringer_set(fa, peer, true);
 	return ret;
+}
+
+static int run_underlay(struct fwadapt *fa, const struct engine_fw_underlay *peer)
+{
+	if (peer->n)
+		return bringer_set(fa, peer, true);
+	bringer_forget(fa, bringer_find(fa, peer->peer), true);
+	return 0;
 }
 
 static int run_revoke(struct fwadapt *fa, const struct engine_fw_peer *peer, struct fw_error *err)
 {
 	int ret = fw_peer_revoke(fa->fw, peer->peer, NULL, err);
 
-	if (!ret || ret == -ENOENT)
-		bringer_forget(fa, bringer_find(fa, peer->peer), true);
 	return ret == -ENOENT ? 0 : ret;
 }
 
@@ -322,14 +339,12 @@ void fwadapt_run(struct fwadapt *fa, const struct engine_effect *fx)
 		ret = run_admit(fa, &fx->fw_peer, &err);
 	else if (fx->type == ENGINE_FX_FW_REVOKE)
 		ret = run_revoke(fa, &fx->fw_peer, &err);
+	else if (fx->type == ENGINE_FX_FW_UNDERLAY)
+		ret = run_underlay(fa, &fx->fw_underlay);
 	else if (fx->type == ENGINE_FX_KILL_SOCKETS)
 		ret = run_kill(&fx->fw_peer, &err);
-	if (ret == -ESTALE) {
-		/* Another program was faster than its monitor's note. */
-		fa->changed = true;
-		sd_event_source_set_time(fa->timer, 0);
-		sd_event_source_set_enabled(fa->timer, SD_EVENT_ONESHOT);
-	}
+	if (ret == -ESTALE)
+		look_again(fa);
 	world_result(fa->world, fx->id, ret, err.text[0] ? err.text : ret ? strerror(-ret) : "");
 }
 

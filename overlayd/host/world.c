@@ -54,6 +54,7 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_KILL_SOCKETS:
 		fwadapt_run(world->firewall, fx);
 		return;

@@ -508,6 +508,7 @@ static void run(struct world *w, struct node *n, void *data)
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
@@ -560,6 +561,7 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:

@@ -95,6 +95,39 @@ static void move_ref(struct world *w, struct node *n)
 		n->ref = w->now - SLOW_US;
 }
 
+static bool is_shut(const struct node *n, const struct policy_addr *a)
+{
+	for (size_t i = 0; i < n->kernel.n_under; i++)
+		for (size_t j = 0; j < n->kernel.under[i].n; j++)
+			if (same_addr(&n->kernel.under[i].addrs[j], a))
+				return true;
+	return false;
+}
+
+/* Nothing for a port of the cluster goes to a peer's endpoint in clear, whoever we are. */
+static void check_clear(struct world *w, struct node *n)
+{
+	const struct held *h = n->n_held ? &n->held[n->n_held - 1] : NULL;
+	int64_t since = h && h->from > n->up_since ? h->from : n->up_since;
+
+	if (!n->engine || !h || w->now - since < SLOW_US || n->kernel.broken_since >= 0)
+		return;
+	for (size_t i = 0; i < h->policy->n_peers; i++) {
+		const struct policy_peer *pp = &h->policy->peers[i];
+
+		if (!memcmp(&pp->key, &n->keys[n->key], sizeof(pp->key)) ||
+		        w->now - n->key_at < SLOW_US)
+			continue;
+		for (size_t j = 0; j < pp->n_endpoints; j++) {
+			const struct policy_addr *a = &pp->endpoints[j].addr;
+
+			if (a->family && !same_addr(a, &n->underlay) && !is_shut(n, a))
+				broken(w, "rule 1", "%s: packets to %s's endpoint go in clear",
+				        n->name, pp->name);
+		}
+	}
+}
+
 static void check_repaired(struct world *w, struct node *n)
 {
 	int64_t since = n->kernel.broken_since;
@@ -120,6 +153,7 @@ void check_node(struct world *w, struct node *n)
 		        engine_memory(n->engine));
 	if (k->broken_since >= 0)
 		return;
+	check_clear(w, n);
 	for (size_t i = 0; i < k->n_elems; i++) {
 		for (size_t j = 0; j < n->charon.n_sas; j++) {
 			const struct fsa *sa = &n->charon.sas[j];
@@ -287,6 +321,15 @@ static void settled_records(struct world *w, struct node *n)
 			unsettled(w, n, v.name, "is still revoking");
 }
 
+/* Also those that are names: by now all are known. */
+static void settled_names(struct world *w, struct node *n)
+{
+	for (int j = 0; j < w->n_nodes; j++)
+		if (w->members[j].in && w->members[j].endpoints == 3 && j != n->index &&
+		        !is_shut(n, &w->nodes[j].underlay))
+			unsettled(w, n, w->nodes[j].name, "is reached in clear by its name");
+}
+
 void check_settled(struct world *w)
 {
 	for (int i = 0; i < w->n_nodes && !w->rule; i++) {
@@ -297,6 +340,7 @@ void check_settled(struct world *w)
 		if (v.charon != ENGINE_CHARON_READY)
 			unsettled(w, n, NULL, "is not ready");
 		settled_records(w, n);
+		settled_names(w, n);
 		if (v.self_active != n->kernel.plane_set)
 			unsettled(w, n, NULL, "has no overlay addresses, or too many");
 		for (size_t j = 0; j < n->charon.n_sas; j++)

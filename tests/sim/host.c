@@ -95,6 +95,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:
+	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:
 		error = kernel_do(w, n, fx);

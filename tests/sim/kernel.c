@@ -48,13 +48,33 @@ static void admit(struct world *w, struct node *n, const struct engine_fw_peer *
 	el->expires = p->expires_mono_us;
 }
 
+static void underlay(struct world *w, struct node *n, const struct engine_fw_underlay *u)
+{
+	struct fkernel *k = &n->kernel;
+	size_t i = 0;
+
+	while (i < k->n_under && strcmp(k->under[i].peer, u->peer) != 0)
+		i++;
+	if (i < k->n_under)
+		k->under[i] = k->under[--k->n_under];
+	if (!u->n)
+		return;
+	if (k->n_under >= UNDERLAYS_MAX || u->n > 4) {
+		broken(w, "rule 8", "%s: too many underlay addresses", n->name);
+		return;
+	}
+	snprintf(k->under[k->n_under].peer, sizeof(k->under[0].peer), "%s", u->peer);
+	memcpy(k->under[k->n_under].addrs, u->addrs, u->n * sizeof(*u->addrs));
+	k->under[k->n_under++].n = u->n;
+}
+
 static void base(struct world *w, struct node *n, const struct engine_fw_base *b)
 {
 	struct fkernel *k = &n->kernel;
 
 	k->table = true;
 	k->broken_since = -1;
-	k->n_elems = 0;
+	k->n_elems = k->n_under = 0;
 	k->n_in = b->n_in;
 	k->n_out = b->n_out;
 	for (size_t i = 0; i < b->n_in && i < 64; i++)
@@ -63,6 +83,8 @@ static void base(struct world *w, struct node *n, const struct engine_fw_base *b
 		k->class_out[i] = rules_of(b->policy, b->out[i].bits);
 	for (size_t i = 0; i < b->n_peers; i++)
 		admit(w, n, &b->peers[i]);
+	for (size_t i = 0; i < b->n_underlays; i++)
+		underlay(w, n, &b->underlays[i]);
 }
 
 /* Returns the answer; the kernel does things at once and in order. */
@@ -81,6 +103,11 @@ int kernel_do(struct world *w, struct node *n, const struct engine_effect *fx)
 		if (!k->table)
 			return -ENOENT;
 		admit(w, n, &fx->fw_peer);
+		return 0;
+	case ENGINE_FX_FW_UNDERLAY:
+		if (!k->table)
+			return -ENOENT;
+		underlay(w, n, &fx->fw_underlay);
 		return 0;
 	case ENGINE_FX_FW_REVOKE:
 		remove_addrs(k, &fx->fw_peer.addr4, &fx->fw_peer.addr6);
@@ -130,7 +157,7 @@ void kernel_stranger(struct world *w, struct node *n)
 	switch (rnd_below(w, 3)) {
 	case 0:
 		k->table = false;
-		k->n_elems = 0;
+		k->n_elems = k->n_under = 0;
 		break;
 	case 1:
 		if (k->n_elems)

@@ -20,6 +20,7 @@
 #define CONNS_MAX 32
 #define SAS_MAX 128
 #define ELEMS_MAX 32
+#define UNDERLAYS_MAX 32
 #define RULES 6
 #define EVIL 1000 /* SA's other end is an impostor who holds an old key */
 
@@ -68,8 +69,16 @@ struct elem {
 	int64_t expires;
 };
 
+struct under {
+	char peer[64];
+	struct policy_addr addrs[4];
+	size_t n;
+};
+
 struct fkernel {
 	bool table;
+	struct under under[UNDERLAYS_MAX]; /* nothing of the cluster goes there in clear */
+	size_t n_under;
 	uint32_t class_in[64], class_out[64];
 	size_t n_in, n_out;
 	struct elem elems[ELEMS_MAX];

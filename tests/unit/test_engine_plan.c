@@ -133,6 +133,7 @@ static void seen(struct bed *b, const struct engine_effect *fx)
 		assert_true(!i || b->stage[i] == NOTHING || b->stage[i] == ENDED);
 		break;
 	case ENGINE_FX_LOAD_KEY:
+	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_INITIATE:
 	case ENGINE_FX_LIST_SAS:
 	case ENGINE_FX_LIST_CONNS:
