@@ -469,7 +469,11 @@ peer() {
 	mkdir -p "$BED_DIR/policy/peers.d"
 	local where="" site
 	site=$(<"$BED_DIR/$1/site")
-	if [ -e "$BED_DIR/$1/underlay" ] && ! grep -q nat "$BED_DIR/site-$site"; then where="endpoints: [$(underlay "$1")], "; fi
+	if [ -e "$BED_DIR/$1/endpoints" ]; then
+		where="endpoints: [$(<"$BED_DIR/$1/endpoints")], "
+	elif [ -e "$BED_DIR/$1/underlay" ] && ! grep -q nat "$BED_DIR/site-$site"; then
+		where="endpoints: [$(underlay "$1")], "
+	fi
 	echo "$1: { key: \"$(node_key "$1") $1\", address: $3, site: $site, ${where}roles: [$2]${4:+, $4} }" \
 		>"$BED_DIR/policy/peers.d/$1.yaml"
 	echo "$3" >"$BED_DIR/$1/inner"
@@ -575,3 +579,5 @@ capture_check() {
 		fail "$1: $good packets of UDP 4500, $bad others: $(wire_clear | head -3)"
 	fi
 }
+
+. "$BED_HERE/scene.sh"

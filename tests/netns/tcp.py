@@ -4,6 +4,10 @@
 
   tcp.py server ADDRESS PORT             echo server; says accept and the end of each connection
   tcp.py client ADDRESS PORT             one connection kept busy; says established, beat, ended WHY
+  tcp.py udpserver ADDRESS PORT          echo datagrams; says accept for each new sender
+  tcp.py udpclient ADDRESS PORT          one flow of datagrams kept busy; says established, beat
+  tcp.py send ADDRESS PORT MEGABYTES     send that much to `sink`; exit 0: it said that all came
+  tcp.py sink ADDRESS PORT               count what each connection brings, answer its number
   tcp.py probe ADDRESS PORT SECONDS      exit 0: open; 1: refused, timeout, unreachable (said)
   tcp.py scan ADDRESS FIRST-LAST SECONDS ports that answered, and how, at most 512 at a time
   tcp.py ping ADDRESS SIZE               one ICMP echo with DF, exit 0: answered within 1 s
@@ -86,6 +90,77 @@ def client(address, port):
         beat, last = beat + 1, t
         say("beat", beat)
         time.sleep(0.02)
+
+
+def udpserver(address, port):
+    s = socket.socket(family(address), socket.SOCK_DGRAM)
+    s.bind((address, int(port)))
+    say("listening")
+    seen = set()
+    while True:
+        data, peer = s.recvfrom(2048)
+        if peer not in seen:
+            seen.add(peer)
+            say("accept", "%s:%d" % peer[:2])
+        s.sendto(data, peer)
+
+
+def udpclient(address, port):
+    """Never gives up: whether its beats go on is for the caller to judge."""
+    s = socket.socket(family(address), socket.SOCK_DGRAM)
+    s.connect((address, int(port)))
+    s.settimeout(0.2)
+    beat = 0
+    while True:
+        try:
+            s.send(b"x")
+            s.recv(16)
+        except OSError:
+            time.sleep(0.02)
+            continue
+        if not beat:
+            say("established")
+        beat += 1
+        say("beat", beat)
+        time.sleep(0.02)
+
+
+def sink(address, port):
+    s = socket.socket(family(address))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((address, int(port)))
+    s.listen(8)
+    say("listening")
+    while True:
+        c, peer = s.accept()
+        total, part = 0, b"x"
+        try:
+            while part:
+                part = c.recv(1 << 20)
+                total += len(part)
+            c.sendall(b"%d\n" % total)
+        except OSError as e:
+            say("ended", "%s:%d" % peer[:2], why(e))
+        say("got", total)
+        c.close()
+
+
+def send(address, port, megabytes):
+    data, n = os.urandom(1 << 20), int(megabytes)
+    t0 = time.monotonic()
+    try:
+        s = socket.create_connection((address, int(port)), 5)
+        s.settimeout(60)
+        for _ in range(n):
+            s.sendall(data)
+        s.shutdown(socket.SHUT_WR)
+        got = s.makefile().readline().strip()
+    except OSError as e:
+        say("failed", why(e))
+        return 1
+    t = time.monotonic() - t0
+    say("sent", n, "MB in", "%.1f s, %.0f Mbit/s" % (t, n * 8.388608 / t))
+    return 0 if got == str(n << 20) else 1
 
 
 def probe(address, port, seconds):
@@ -172,6 +247,6 @@ def flood(address, port, source, count):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "probe", "scan", "ping", "flood"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "udpserver", "udpclient", "send", "sink", "probe", "scan", "ping", "flood"):
         sys.exit(__doc__)
     sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))
