@@ -271,6 +271,7 @@ static uint64_t now_us(void)
 static void test_ten_thousand(void **state)
 {
 	static const unsigned sizes[] = {10, 1000, 10000};
+	uint64_t few = 0;
 
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
@@ -291,10 +292,67 @@ static void test_ten_thousand(void **state)
 		}
 		assert_int_equal(in.messages, 4);
 		assert_int_equal(out.messages, 4);
+		if (!i)
+			few = best;
+		assert_true(best < 10 * few + 1000); /* not a thousand times as long */
 		print_message("# %u peers: loaded in %llu ms, %u messages; admit + revoke %llu us, "
 		              "%u + %u messages\n",
 		        sizes[i], (unsigned long long)loaded / 1000, r.messages,
 		        (unsigned long long)best, in.messages, out.messages);
+		fw_ruleset_free(rs);
+		OK(fw_remove(fw, &err));
+	}
+}
+
+static struct fw_addr endpoint(unsigned i)
+{
+	uint8_t high = (uint8_t)(i >> 8), low = (uint8_t)i;
+
+	if (i % 4)
+		return (struct fw_addr){AF_INET, 32, {203, 0, high, low}};
+	return (struct fw_addr){AF_INET6, 128, {0x20, 0x01, 0x0d, 0xb8, [14] = high, [15] = low}};
+}
+
+/* As many underlay addresses as a large cluster's peers have: one more or less is one message. */
+static void test_twenty_thousand_endpoints(void **state)
+{
+	static const unsigned sizes[] = {10, 20000};
+	uint64_t few = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fw_ruleset *rs = skeleton();
+		struct fw_addr one = endpoint(30001), a;
+		uint64_t start, loaded, best = UINT64_MAX;
+		struct fw_result r, in, out;
+
+		for (unsigned k = 0; k < sizes[i]; k++) {
+			a = endpoint(k);
+			OK(fw_ruleset_add_endpoint(rs, &a));
+		}
+		start = now_us();
+		OK(fw_commit(fw, rs, &r, &err));
+		loaded = now_us() - start;
+		assert_int_equal(r.elements_added, sizes[i] + 1);
+		for (int k = 0; k < 20; k++) {
+			start = now_us();
+			OK(fw_endpoint_add(fw, &one, &in, &err));
+			OK(fw_endpoint_remove(fw, &one, &out, &err));
+			best = now_us() - start < best ? now_us() - start : best;
+		}
+		assert_int_equal(in.messages, 1);
+		assert_int_equal(out.messages, 1);
+		if (!i)
+			few = best;
+		assert_true(best < 10 * few + 1000);
+		OK(fw_ruleset_add_endpoint(rs, &one)); /* a commit, too, sends only what differs */
+		OK(fw_commit(fw, rs, &r, &err));
+		assert_int_equal(r.messages, 1);
+		fw_forget(fw);
+		OK(fw_commit(fw, rs, &r, &err));
+		assert_int_equal(r.messages, 0);
+		print_message("# %u endpoints: loaded in %llu ms; one more and less %llu us\n",
+		        sizes[i], (unsigned long long)loaded / 1000, (unsigned long long)best);
 		fw_ruleset_free(rs);
 		OK(fw_remove(fw, &err));
 	}
@@ -502,6 +560,7 @@ int main(void)
 	        T(test_monitor),
 	        T(test_class_change),
 	        T(test_ten_thousand),
+	        T(test_twenty_thousand_endpoints),
 	        T(test_text_means_the_same),
 	        T(test_any_to_any),
 	};
