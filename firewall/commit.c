@@ -62,9 +62,10 @@ static int gather(void *ctx, const struct elem *e)
 	return elem_list_add(ctx, e);
 }
 
-/* What the kernel holds: as it confirmed, or as it says now. */
-static int what_is_there(struct fw *fw, struct observed *o, struct have *have, uint32_t *generation,
-        struct fw_error *err)
+/* What the kernel holds: as it confirmed, or as it says now. Blind: nothing, so that the table is
+ * replaced whatever it is. */
+static int what_is_there(struct fw *fw, struct observed *o, bool blind, struct have *have,
+        uint32_t *generation, struct fw_error *err)
 {
 	int rc;
 
@@ -74,6 +75,8 @@ static int what_is_there(struct fw *fw, struct observed *o, struct have *have, u
 	if (!fw->applied) {
 		have->shape = &o->shape;
 		have->slack_ms = DUMP_SLACK_MS;
+		if (blind)
+			return 0;
 		return observe(&fw->s, o, generation, err);
 	}
 	rc = fw_elems_each(fw->applied, gather, &o->elems);
@@ -87,7 +90,8 @@ struct wanted {
 	struct fw_ruleset *copy; /* becomes `applied` */
 };
 
-static int commit_once(struct fw *fw, struct wanted *w, struct fw_result *res, struct fw_error *err)
+static int commit_once(
+        struct fw *fw, struct wanted *w, bool blind, struct fw_result *res, struct fw_error *err)
 {
 	uint64_t now_ms = fw_now_ms();
 	struct observed o;
@@ -98,7 +102,7 @@ static int commit_once(struct fw *fw, struct wanted *w, struct fw_result *res, s
 	int rc;
 
 	observed_init(&o, now_ms);
-	rc = what_is_there(fw, &o, &have, &generation, err);
+	rc = what_is_there(fw, &o, blind, &have, &generation, err);
 	if (rc < 0)
 		goto out;
 	batch_begin(&b, fw->s.seq + 1, generation);
@@ -130,6 +134,7 @@ static bool look_again(const struct fw *fw, int rc)
 	case -ENOBUFS:
 	case -ETIMEDOUT:
 	case -EINTR:
+	case -EAGAIN:
 		return true;
 	case -ENOENT:
 	case -EEXIST:
@@ -161,14 +166,19 @@ int fw_commit(
 	bool foreign = false;
 	int rc = wanted_make(&w, want, err);
 
+	/* The last try does not look first: a storm of changes, of others' tables even, may keep us
+	 * from reading, but must not keep the table away. It costs the counters. */
 	for (int i = 0; i < TRIES && !rc; i++) {
-		rc = commit_once(fw, &w, &result, err);
-		if (!look_again(fw, rc))
+		bool last = i == TRIES - 1;
+
+		rc = commit_once(fw, &w, last, &result, err);
+		if (last || !look_again(fw, rc))
 			break;
 		foreign = foreign || rc != -ENOBUFS;
 		fw_forget(fw);
-		if (i < TRIES - 1)
-			rc = 0;
+		if (rc == -EAGAIN) /* it has tried often enough */
+			i = TRIES - 2;
+		rc = 0;
 	}
 	if (!rc) {
 		fw_forget(fw);

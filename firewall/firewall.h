@@ -196,8 +196,8 @@ uint32_t fw_port_id(const struct fw *fw); /* netlink port id: our own changes be
 /* Makes the kernel's table equal to `want` in one transaction (`want` is copied, not kept). Reads
  * the kernel's table first if it is not known: at the first call, after fw_forget(), and after a
  * failure. `res` may be NULL. On failure the kernel's table is as it was. -EPERM: no CAP_NET_ADMIN.
- * -EOVERFLOW: too big for one transaction. -EAGAIN, -ERESTART: other programs keep changing
- * nftables; try again. */
+ * -EOVERFLOW: too big for one transaction. If other programs change nftables faster than
+ * it can be read, the table is replaced without reading it. */
 int fw_commit(
         struct fw *fw, const struct fw_ruleset *want, struct fw_result *res, struct fw_error *err);
 /* Trust nothing: the next commit reads the kernel's table again (after a monitor's event). */
