@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# 200 peers brought up: overlayd (policy read, firewall, connections, tunnels) against the barest
+# loop over vici (connections, tunnels). The peers are one other charon with 200 identities.
+. "$(dirname "$0")/bed.sh"
+bed "$@"
+PEERS=${PEERS:-200}
+ROUNDS=${ROUNDS:-5}
+
+site hq 192.0.2
+node hub hq 10
+node peers hq 20
+"$BENCH_BIN/cluster" addresses 1 "$PEERS" >"$BED_DIR/addresses"
+"$BENCH_BIN/cluster" addresses 0 0 >"$BED_DIR/addresses-hub"
+n peers ip -batch "$BED_DIR/addresses"
+n hub ip route add 198.18.0.0/15 via "$(underlay peers)"
+
+"$BENCH_BIN/policy" make "$BED_DIR/full" "$PEERS" files endpoints
+"$BENCH_BIN/policy" make "$BED_DIR/empty" 0 files endpoints
+"$BENCH_BIN/cluster" key 0 >"$BED_DIR/hub.key" && chmod 0600 "$BED_DIR/hub.key"
+
+# begin: both charons anew, the peers' one loaded.
+begin() {
+	charon_start hub
+	charon_start peers
+	n peers "$BENCH_BIN/up" responder /run/charon.vici "$PEERS" || exit 1
+}
+end() {
+	charon_kill hub
+	charon_kill peers
+}
+
+# The overlay addresses are there already: overlayd would set them itself.
+run_bare() {
+	begin
+	n hub ip -batch "$BED_DIR/addresses-hub"
+	n hub "$BENCH_BIN/up" bare /run/charon.vici "$PEERS" || exit 1
+	sed 's/^addr add/addr del/; s/ nodad//' "$BED_DIR/addresses-hub" | n hub ip -batch -
+	end
+}
+
+# overlayd runs, connected to charon, and knows nobody yet; then the policy is replaced.
+run_overlayd() {
+	local etc=$BED_DIR/hub/etc
+	rm -rf "$etc" "$BED_DIR/hub/state"
+	cp -r "$BED_DIR/empty" "$etc"
+	mkdir -m 0700 "$BED_DIR/hub/state"
+	cp -p "$BED_DIR/hub.key" "$BED_DIR/hub/state/node.key"
+	begin
+	overlayd_start hub
+	await "grep -q 'connected to charon' $BED_DIR/hub/overlayd.log" 10 "overlayd and charon"
+	n hub "$BENCH_BIN/up" command /run/charon.vici "$PEERS" \
+		"cp $BED_DIR/full/peers.d/* $etc/peers.d/ && $BED_B/overlayctl reload >/dev/null" || exit 1
+	overlayd_kill hub
+	n hub "$BED_B/overlayd" --flush --vici /none --state "$BED_DIR/hub/state" >/dev/null 2>&1
+	rm -f "$BED_DIR/hub/overlayd.log"
+	end
+}
+
+for ((r = 0; r < ROUNDS; r++)); do
+	if [ $((r % 2)) = 0 ]; then
+		run_overlayd >>"$BED_DIR/overlayd.s"
+		run_bare >>"$BED_DIR/bare.s"
+	else
+		run_bare >>"$BED_DIR/bare.s"
+		run_overlayd >>"$BED_DIR/overlayd.s"
+	fi
+done
+ours=$(minimum <"$BED_DIR/overlayd.s")
+bare=$(minimum <"$BED_DIR/bare.s")
+title up "$PEERS peers brought up, real charon at both ends" \
+	"$ROUNDS rounds of each in turn, fresh charons every time; best round of each"
+row up "overlayd, from the new policy on" "$(calc "$PEERS / $ours")" SAs/s
+row up "the barest loop over vici" "$(calc "$PEERS / $bare")" SAs/s
+row up "overlayd : barest loop" "$(calc "$bare / $ours")" x ">=" 0.9
+row up "the same, ratio of medians" "$(calc "$(median <"$BED_DIR/bare.s") / $(median <"$BED_DIR/overlayd.s")")" x
