@@ -304,6 +304,26 @@ bool pol_hours_active(const struct policy_hours *hours, int64_t now, int64_t *ne
 	return active;
 }
 
+bool policy_until_active(const struct policy_peer *peer, int64_t now, int64_t *next)
+{
+	bool active = !peer->has_until || now < peer->until;
+
+	*next = peer->has_until && active ? peer->until : INT64_MAX;
+	return active;
+}
+
+bool policy_hours_active(const struct policy_peer *peer, int64_t now, int64_t *next)
+{
+	const int64_t far = (int64_t)1 << 50;
+
+	*next = INT64_MAX;
+	return !peer->hours || pol_hours_active(peer->hours,
+	                               now > far    ? far
+	                               : now < -far ? -far
+	                                            : now,
+	                               next);
+}
+
 bool policy_peer_active(
         const struct policy *policy, const struct policy_peer *peer, int64_t now, int64_t *next)
 {

@@ -237,6 +237,9 @@ const struct policy_peer *policy_peer_by_addr(
  */
 bool policy_peer_active(
         const struct policy *policy, const struct policy_peer *peer, int64_t now, int64_t *next);
+/* Its two parts, for who judges them by different clocks. *next is not optional. */
+bool policy_until_active(const struct policy_peer *peer, int64_t now, int64_t *next);
+bool policy_hours_active(const struct policy_peer *peer, int64_t now, int64_t *next);
 
 /*
  * Which allow rules let `from` open connections to `to`: sets bit i of bits[] for allows[i];

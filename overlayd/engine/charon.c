@@ -33,7 +33,8 @@ static void charon_lost(struct engine *e, const char *text)
 		queue_remove(e, Q_END, p);
 		queue_remove(e, Q_VERIFY, p);
 		p->ended = p->verified = false;
-		p->grace_until_us = 0;
+		if (was)
+			p->grace_until_us = 0;
 		if (p->conn == CONN_LOADED && !IMPAIRED(IMPAIR_NO_RELOAD))
 			p->conn = CONN_MAYBE;
 	}

@@ -1,12 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Time that nobody can turn back: trusted = monotonic + offset, and the offset only grows. So a
- * peer's time never starts anew because a clock was set back, also not over a restart
- * (wall_floor_s).
+ * Two clocks. Authority that ends for good (`until`) goes by time that nobody can turn back:
+ * trusted = monotonic + offset, and the offset only grows, so that a peer's time never starts anew
+ * because a clock was set back, also not over a restart (wall_floor_s). Working hours go by the
+ * clock as it stands now: one that once was wrong and then set right must not shift them for ever.
  */
 #include "engine/internal.h"
 
 #define RETIME_US 1000000 /* a larger jump moves all timers that follow the wall clock */
+
+static bool is_moved(int64_t a, int64_t b)
+{
+	return a - b >= RETIME_US || b - a >= RETIME_US;
+}
+
+/* Whole seconds come in: what is learned is the largest, unless the clock was set back. */
+static void take_present(struct engine *e, int64_t offset)
+{
+	if (offset > e->present_offset_us || offset < e->present_offset_us - RETIME_US)
+		e->present_offset_us = offset;
+	if (IMPAIRED(IMPAIR_HOURS_BY_TRUSTED))
+		e->present_offset_us = e->wall_offset_us;
+}
 
 void clock_take(struct engine *e, struct engine_time now)
 {
@@ -16,22 +31,27 @@ void clock_take(struct engine *e, struct engine_time now)
 		now.mono_us = e->now.mono_us;
 	if (now.wall_s > INT64_MAX / 4000000)
 		now.wall_s = INT64_MAX / 4000000;
+	if (now.wall_s < 0)
+		now.wall_s = 0;
+	offset = now.wall_s * 1000000 - now.mono_us;
 	if (!e->started) {
 		e->wall_offset_us = e->cfg.wall_floor_s * 1000000 - now.mono_us;
 		e->timers_offset_us = e->wall_offset_us;
+		e->present_offset_us = e->timers_present_us = offset;
 		e->started_us = now.mono_us;
 		e->started = true;
 	}
 	e->now = now;
-	offset = now.wall_s * 1000000 - now.mono_us;
 	if (IMPAIRED(IMPAIR_TRUST_CLOCK))
 		e->wall_offset_us = offset;
 	if (offset > e->wall_offset_us)
 		e->wall_offset_us = offset;
+	take_present(e, offset);
 	e->now.wall_s = clock_wall_s(e);
-	if (e->wall_offset_us - e->timers_offset_us >= RETIME_US ||
-	        e->timers_offset_us - e->wall_offset_us >= RETIME_US) {
+	if (is_moved(e->wall_offset_us, e->timers_offset_us) ||
+	        is_moved(e->present_offset_us, e->timers_present_us)) {
 		e->timers_offset_us = e->wall_offset_us;
+		e->timers_present_us = e->present_offset_us;
 		if (e->policy)
 			peers_judge_all(e);
 	}
@@ -42,11 +62,36 @@ int64_t clock_wall_s(const struct engine *e)
 	return (e->now.mono_us + e->wall_offset_us) / 1000000;
 }
 
-static int64_t wall_to_mono(const struct engine *e, int64_t wall_s)
+int64_t clock_present_s(const struct engine *e)
+{
+	return (e->now.mono_us + e->present_offset_us) / 1000000;
+}
+
+static int64_t wall_to_mono(int64_t wall_s, int64_t offset_us)
 {
 	if (wall_s > INT64_MAX / 4000000)
 		return ENGINE_NEVER;
-	return wall_s * 1000000 - e->wall_offset_us;
+	return wall_s * 1000000 - offset_us;
+}
+
+/* Active now? And when to ask again: whichever of the two may change first. */
+static bool judge_time(
+        const struct engine *e, const struct policy_peer *pp, int64_t *mono_us, int64_t *wall_s)
+{
+	int64_t until, open, open_us;
+	bool hours = policy_hours_active(pp, clock_present_s(e), &open);
+
+	*mono_us = *wall_s = ENGINE_NEVER;
+	if (!policy_until_active(pp, clock_wall_s(e), &until))
+		return false;
+	*wall_s = until;
+	*mono_us = wall_to_mono(until, e->wall_offset_us);
+	open_us = wall_to_mono(open, e->present_offset_us);
+	if (open_us < *mono_us) {
+		*wall_s = open;
+		*mono_us = open_us;
+	}
+	return hours;
 }
 
 void clock_judge_peer(struct engine *e, struct peer *p)
@@ -54,12 +99,10 @@ void clock_judge_peer(struct engine *e, struct peer *p)
 	bool was = p->active, ours = p->class_in || p->class_out;
 
 	p->timed = p->want && (p->want->has_until || p->want->hours);
-	p->change_wall_s = ENGINE_NEVER;
+	p->change_wall_s = p->change_mono_us = ENGINE_NEVER;
 	p->active = p->want != NULL;
 	if (p->timed)
-		p->active =
-		        policy_peer_active(e->policy, p->want, clock_wall_s(e), &p->change_wall_s);
-	p->change_mono_us = wall_to_mono(e, p->change_wall_s);
+		p->active = judge_time(e, p->want, &p->change_mono_us, &p->change_wall_s);
 	if (IMPAIRED(IMPAIR_FORGET_EXPIRY)) {
 		p->active = p->want != NULL;
 		p->change_mono_us = ENGINE_NEVER;
@@ -85,13 +128,10 @@ void clock_judge_peer(struct engine *e, struct peer *p)
 
 void clock_judge_self(struct engine *e)
 {
-	int64_t next = ENGINE_NEVER;
-
 	e->self_active = e->self != NULL;
+	e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 	if (e->self && (e->self->has_until || e->self->hours))
-		e->self_active = policy_peer_active(e->policy, e->self, clock_wall_s(e), &next);
-	e->self_change_us = wall_to_mono(e, next);
-	e->self_change_wall_s = next;
+		e->self_active = judge_time(e, e->self, &e->self_change_us, &e->self_change_wall_s);
 	if (IMPAIRED(IMPAIR_FORGET_EXPIRY))
 		e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 }
@@ -107,7 +147,7 @@ void clock_warn(struct engine *e, struct peer *p)
 		return;
 	}
 	p->warned = true;
-	left = p->change_wall_s - clock_wall_s(e);
+	left = (p->change_mono_us - e->now.mono_us) / 1000000;
 	if (left < 0)
 		left = 0;
 	notice(e, ENGINE_WARNING, ENGINE_N_TIME_SOON, p->name,

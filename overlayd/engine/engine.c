@@ -35,7 +35,7 @@ static void config_defaults(struct engine_config *c)
 		c->wall_floor_s = 0;
 	default_to(&c->effect_timeout_us, 20000000);
 	default_to(&c->initiate_timeout_us, 10000000);
-	default_to(&c->second_grace_us, 5000000);
+	default_to(&c->second_grace_us, 1000000);
 	default_to(&c->backoff_min_us, 250000);
 	default_to(&c->backoff_max_us, 30000000);
 	default_to(&c->resync_us, 30000000);

@@ -28,7 +28,8 @@
  * What it holds to
  * - Self is the policy's peer with our own key (ENGINE_EV_OWN_KEY). Not in the policy, or not
  *   active: no tunnels, nothing admitted, the firewall stays as guard (fw_base with self NULL).
- * - Desired are the active peers (policy_peer_active() at the trusted wall time) with whom any
+ * - Desired are the active peers (`until` by the trusted wall time, `hours` by the clock as it
+ *   stands now) with whom any
  *   allow rule joins us, in either direction. A peer that nothing is allowed with gets no tunnel.
  * - Trusted wall time is the largest of the clock, config.wall_floor_s and what was seen before,
  *   carried on by the monotonic clock. engine_look().wall_s is worth keeping on disk.
@@ -78,7 +79,7 @@ struct engine_config {
 	uint32_t end_window;         /* unload-conns and terminates in flight [32] */
 	int64_t effect_timeout_us;   /* an effect without an answer has failed [20 s] */
 	int64_t initiate_timeout_us; /* an initiation without an SA has failed [10 s] */
-	int64_t second_grace_us;     /* how long the second end lets the first try [5 s] */
+	int64_t second_grace_us;     /* how long the second end lets the first try [1 s] */
 	int64_t backoff_min_us;      /* [250 ms] */
 	int64_t backoff_max_us;      /* [30 s] */
 	int64_t resync_us;           /* list-sas and get-conns anew at least this often [30 s] */
@@ -453,6 +454,7 @@ struct engine_view {
 	enum engine_plane_state plane;
 	const char *charon_text, *firewall_text, *plane_text; /* why not ready; "" */
 	int64_t wall_s;                                       /* trusted */
+	int64_t present_s;                                    /* as the clock stands now */
 	size_t n_peers;                                       /* records, see engine_peer_at() */
 	size_t n_desired, n_up, n_admitted, n_degraded, n_revoking;
 	size_t n_in_flight; /* effects without an answer yet */

@@ -49,6 +49,7 @@ enum engine_impairment {
 	IMPAIR_TRUST_CLOCK,
 	IMPAIR_KEEP_CLASS,
 	IMPAIR_GUARD_ADMITTED_ONLY,
+	IMPAIR_HOURS_BY_TRUSTED,
 };
 #ifdef ENGINE_IMPAIR
 extern unsigned engine_impair;
@@ -163,7 +164,8 @@ struct peer {
 	bool trying; /* initiation outstanding; holds a slot of the window */
 	bool rule_us;
 	uint32_t attempts;
-	uint16_t ep; /* candidate, counted on */
+	uint8_t refused; /* in a row, up to where the delays grow */
+	uint16_t ep;     /* candidate, counted on */
 	struct policy_addr ep_addr;
 	uint16_t ep_port;
 	uint64_t eps_digest;
@@ -249,6 +251,8 @@ struct engine {
 
 	/* trusted wall time in us = mono + offset */
 	int64_t wall_offset_us, timers_offset_us;
+	/* the same for the present wall clock, as it is set now */
+	int64_t present_offset_us, timers_present_us;
 
 	const struct policy *policy, *policy_old;
 	bool retry_policy; /* out of memory while it was taken over */
@@ -345,6 +349,7 @@ void op_drop(struct engine *e, struct op *op); /* its answer is of no more inter
 void op_ok(struct engine *e, struct op *op);
 void op_fail(struct engine *e, struct op *op); /* with back-off */
 int64_t backoff_us(struct engine *e, uint32_t fails);
+int64_t jitter_us(struct engine *e, int64_t below);
 struct flight *flight_find(struct engine *e, uint64_t id);
 void flights_free(struct engine *e);
 
@@ -364,6 +369,7 @@ struct peer *queue_pop(struct engine *e, enum queue_kind q);
 /* clock.c */
 void clock_take(struct engine *e, struct engine_time now);
 int64_t clock_wall_s(const struct engine *e);
+int64_t clock_present_s(const struct engine *e);
 void clock_judge_peer(struct engine *e, struct peer *p);
 void clock_judge_self(struct engine *e);
 void clock_warn(struct engine *e, struct peer *p);

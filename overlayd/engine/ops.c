@@ -109,6 +109,11 @@ static uint64_t rng_next(struct engine *e) /* xorshift64* */
 	return x * 0x2545f4914f6cdd1dULL;
 }
 
+int64_t jitter_us(struct engine *e, int64_t below)
+{
+	return (int64_t)((rng_next(e) >> 32) % (uint64_t)below);
+}
+
 /* Doubles from the least to the most, then plus or minus a quarter. */
 int64_t backoff_us(struct engine *e, uint32_t fails)
 {
@@ -118,5 +123,5 @@ int64_t backoff_us(struct engine *e, uint32_t fails)
 		d *= 2;
 	if (d > e->cfg.backoff_max_us)
 		d = e->cfg.backoff_max_us;
-	return d - d / 4 + (int64_t)((rng_next(e) >> 32) % (uint64_t)(d / 2 + 1));
+	return d - d / 4 + jitter_us(e, d / 2 + 1);
 }

@@ -2,12 +2,15 @@
 /*
  * One peer's tunnel: who initiates, which endpoint, when again; and which of two SAs stays. By the
  * rule the end whose peer has endpoints initiates; if both, the lower fingerprint. The other end
- * tries as well once the first has had its time.
+ * tries as well once the first has had its time; at once where a tunnel was lost.
  */
 #include "engine/internal.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define EARLY_TRIES 8 /* that are refused, before the delays grow */
+#define LOST_US 50000
 
 static bool is_own(const struct engine *e, const struct policy_addr *a, uint16_t port)
 {
@@ -75,30 +78,50 @@ void tunnel_reset(struct engine *e, struct peer *p)
 {
 	if (!p->trying)
 		op_drop(e, &p->init_op);
+	p->refused = 0;
 	p->resolved_us = 0;
 	if (!p->best)
 		peer_dirty(e, p);
 }
 
-static void tunnel_failed(struct engine *e, struct peer *p, const char *why)
+/*
+ * It answered, and does not know us (yet): an approval reaches the two ends at different times. So
+ * the same endpoint again, soon, for a while; and at first that is no trouble worth telling.
+ */
+static bool is_early(struct engine *e, struct peer *p, bool refused)
+{
+	if (!refused || p->refused >= EARLY_TRIES)
+		return false;
+	p->refused++;
+	p->init_op.at = e->now.mono_us + backoff_us(e, 1);
+	return true;
+}
+
+static void tunnel_failed(struct engine *e, struct peer *p, bool refused, const char *why)
 {
 	char addr[64] = "any address";
+	bool early;
 
 	tunnel_stop(e, p);
-	op_fail(e, &p->init_op);
 	if (p->attempts < UINT32_MAX)
 		p->attempts++;
-	p->ep++;
+	charon_want_list(e);
+	early = is_early(e, p, refused);
+	if (early && p->refused <= EARLY_TRIES / 2)
+		return;
 	if (p->ep_addr.family)
 		policy_addr_print(&p->ep_addr, addr, sizeof(addr));
 	peer_degrade(e, p, "no tunnel to %s port %u: %s", addr, p->ep_port, why);
-	charon_want_list(e);
+	if (early)
+		return;
+	op_fail(e, &p->init_op);
+	p->ep++;
 }
 
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text)
 {
 	if (error)
-		tunnel_failed(e, p, text);
+		tunnel_failed(e, p, error == -ECONNREFUSED, text);
 	else
 		op_land(e, &p->init_op);
 }
@@ -212,7 +235,7 @@ static void initiate(struct engine *e, struct peer *p)
 static void connect_step(struct engine *e, struct peer *p)
 {
 	if (p->trying && e->now.mono_us >= p->try_until_us)
-		tunnel_failed(e, p, "no answer in time");
+		tunnel_failed(e, p, false, "no answer in time");
 	if (p->trying) {
 		peer_wake(p, p->try_until_us);
 		return;
@@ -250,13 +273,13 @@ void tunnel_step(struct engine *e, struct peer *p)
 	if (p->best) {
 		tunnel_stop(e, p);
 		op_drop(e, &p->init_op);
-		p->attempts = 0;
+		p->attempts = p->refused = 0;
 		duplicates_step(e, p);
 		return;
 	}
 	p->dup_since_us = 0;
-	if (was)
-		p->grace_until_us = e->now.mono_us + e->cfg.second_grace_us;
+	if (was) /* the other end may not know yet: whoever knows goes, the second a moment later */
+		p->grace_until_us = e->now.mono_us + LOST_US + jitter_us(e, LOST_US);
 	if (e->charon != ENGINE_CHARON_READY) {
 		tunnel_stop(e, p);
 		return;

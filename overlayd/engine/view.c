@@ -125,6 +125,7 @@ void engine_look(const struct engine *e, struct engine_view *v)
 	v->firewall_text = e->fw_text;
 	v->plane_text = e->plane_text;
 	v->wall_s = e->started ? clock_wall_s(e) : e->cfg.wall_floor_s;
+	v->present_s = e->started ? clock_present_s(e) : v->wall_s;
 	v->n_peers = e->n_peers;
 	for (size_t i = 0; i < e->n_peers; i++) {
 		const struct peer *p = e->peers[i];

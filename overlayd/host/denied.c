@@ -79,7 +79,7 @@ static void why_text(const struct engine_view *view, const struct fw_denied *den
 	        (denied->proto == IPPROTO_TCP || denied->proto == IPPROTO_UDP ||
 	                denied->proto == IPPROTO_ICMP) &&
 	        !policy_explain(view->policy, from, to, (enum policy_proto)denied->proto,
-	                denied->port, view->wall_s, &verdict))
+	                denied->port, ops_when(view, from, to), &verdict))
 		snprintf(buf, size, "%s", verdict.text);
 	else
 		snprintf(buf, size, "no allow rule opens this");

@@ -166,6 +166,17 @@ static int op_denied(void *user, struct control_call *call, const json_t *params
 	return err;
 }
 
+int64_t ops_when(const struct engine_view *view, const struct policy_peer *from,
+        const struct policy_peer *to)
+{
+	int64_t next;
+
+	return policy_until_active(from, view->wall_s, &next) &&
+	                       policy_until_active(to, view->wall_s, &next)
+	               ? view->present_s
+	               : view->wall_s;
+}
+
 static int op_explain(void *user, struct control_call *call, const json_t *params, json_t **out)
 {
 	const char *from_name = json_string_value(json_object_get(params, "from"));
@@ -198,8 +209,8 @@ static int op_explain(void *user, struct control_call *call, const json_t *param
 		control_call_why(call, "the policy has no peer \"%s\"", from ? to_name : from_name);
 		return -ENOENT;
 	}
-	err = policy_explain(
-	        view.policy, from, to, ports.proto, ports.first, view.wall_s, &verdict);
+	err = policy_explain(view.policy, from, to, ports.proto, ports.first,
+	        ops_when(&view, from, to), &verdict);
 	if (err)
 		return err;
 	*out = json_pack("{s:b, s:s, s:o, s:o}", "allow", verdict.allow, "text", verdict.text,

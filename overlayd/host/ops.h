@@ -27,6 +27,11 @@ json_t *status_json(struct world *world);
 json_t *status_head_json(struct world *world);
 json_t *status_peer_json(const struct policy *policy, const struct engine_peer_view *view);
 
+/* The time at which a question between these two is judged: now; or the trusted time, where an
+ * `until` is over by that alone. */
+int64_t ops_when(const struct engine_view *view, const struct policy_peer *from,
+        const struct policy_peer *to);
+
 /* ---- denied.c ---- */
 int denied_json(struct world *world, json_t **out, char *err, size_t err_size);
 

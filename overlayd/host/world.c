@@ -4,6 +4,7 @@
 #include "client/nodekey.h"
 #include "client/paths.h"
 #include "host/charon.h"
+#include "host/clockset.h"
 #include "host/dataplane.h"
 #include "host/fwadapt.h"
 #include "host/names.h"
@@ -76,7 +77,9 @@ static void engine_feed(struct world *world, struct engine_event *ev)
 	int err;
 
 	ev->now.mono_us = world_now_us();
-	ev->now.wall_s = state_clock_now(&world->clock);
+	/* As it is set now: the engine never goes back by itself where it must not. */
+	ev->now.wall_s = (int64_t)time(NULL);
+	(void)state_clock_now(&world->clock);
 	world->untrimmed++;
 	world->stepped_us = ev->now.mono_us;
 	err = engine_step(world->engine, ev, &out);
@@ -314,6 +317,14 @@ int world_new(struct world **out, const struct world_options *options, char *err
 	return 0;
 }
 
+static void on_clock(void *user)
+{
+	struct engine_event ev = {.type = ENGINE_EV_TICK};
+
+	log_info("the wall clock was set");
+	world_event(user, &ev);
+}
+
 int world_start(struct world *world, char *err, size_t err_size)
 {
 	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY};
@@ -329,6 +340,10 @@ int world_start(struct world *world, char *err, size_t err_size)
 	if (ret)
 		log_warning("cannot watch %s (%s): use `overlayctl reload` or SIGHUP after changes",
 		        world->options.config_dir, strerror(-ret));
+	ret = clockset_new(world->event, on_clock, world, &world->clockset);
+	if (ret)
+		log_warning("cannot watch the clock (%s): a change counts within half a minute",
+		        strerror(-ret));
 	ret = ops_start(world->ops, err, err_size);
 	if (ret)
 		return ret;
@@ -341,6 +356,7 @@ void world_free(struct world *world)
 	if (!world)
 		return;
 	watch_free(world->watch);
+	clockset_free(world->clockset);
 	ops_free(world->ops);
 	/* From here on nothing reaches the engine: what is pending is given up, not undone. */
 	engine_free(world->engine);

@@ -37,6 +37,7 @@ struct fwadapt;
 struct dataplane;
 struct names;
 struct watch;
+struct clockset;
 struct ops;
 
 struct world {
@@ -52,6 +53,7 @@ struct world {
 	struct dataplane *dataplane;
 	struct names *names;
 	struct watch *watch;
+	struct clockset *clockset;
 	struct control *control;
 	struct ops *ops;
 

@@ -199,6 +199,7 @@ struct setup {
 	uint64_t gen, other_gen;
 	uint32_t id, other_id;
 	int other, tries;
+	uint64_t epoch, effect; /* who is told how it went */
 	char remote[ENGINE_ID_MAX];
 };
 
@@ -242,6 +243,13 @@ static void establish(struct world *w, struct node *n, struct fsa *sa, const str
 		tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
 }
 
+/* As the host does: what became of it is the answer to `initiate`. */
+static void setup_end(struct world *w, struct node *n, const struct setup *s, int error)
+{
+	if (n->epoch == s->epoch && !trouble(w, 0.05))
+		host_result(w, n, w->now + rnd_us(w, 1000, 200000), s->effect, error);
+}
+
 /* The answer came back to the initiator. */
 static void answered(struct world *w, struct node *n, void *data)
 {
@@ -258,8 +266,10 @@ static void answered(struct world *w, struct node *n, void *data)
 	if (!theirs || !mine || !ct || o->charon.gen != s->other_gen ||
 	        memcmp(&mine->key, &o->charon.key, 32)) {
 		sa_remove(n, sa);
+		setup_end(w, n, s, -ECONNREFUSED);
 		return;
 	}
+	setup_end(w, n, s, 0);
 	establish(w, n, sa, mine, ct, s->other, s->other_id);
 	theirs->other_id = sa->id;
 }
@@ -303,6 +313,7 @@ static void arrived(struct world *w, struct node *n, void *data)
 		return;
 	}
 	sa_remove(n, sa); /* AUTHENTICATION_FAILED */
+	setup_end(w, n, &s, -ECONNREFUSED);
 }
 
 static int endpoint_node(struct world *w, const struct policy_addr *a)
@@ -313,10 +324,12 @@ static int endpoint_node(struct world *w, const struct policy_addr *a)
 	return -1;
 }
 
-static int initiate(struct world *w, struct node *n, const char *name)
+/* 1: the answer comes later. */
+static int initiate(struct world *w, struct node *n, const struct command *cmd)
 {
+	const char *name = cmd->conn;
 	const struct fconn *c = conn_find(n, name);
-	struct setup s = {.gen = n->charon.gen};
+	struct setup s = {.gen = n->charon.gen, .epoch = cmd->epoch, .effect = cmd->id};
 	struct fsa *sa;
 
 	if (!c || !c->endpoint.family)
@@ -344,7 +357,7 @@ static int initiate(struct world *w, struct node *n, const char *name)
 	s.id = sa->id;
 	s.other = endpoint_node(w, &c->endpoint);
 	send_init(w, n, &s);
-	return 0;
+	return 1;
 }
 
 /* ---- commands, one after the other ---- */
@@ -492,7 +505,7 @@ static void run(struct world *w, struct node *n, void *data)
 		unload(n, c->conn);
 		break;
 	case ENGINE_FX_INITIATE:
-		error = initiate(w, n, c->conn);
+		error = initiate(w, n, c);
 		break;
 	case ENGINE_FX_TERMINATE:
 		terminate(w, n, c);
@@ -515,7 +528,7 @@ static void run(struct world *w, struct node *n, void *data)
 	case ENGINE_FX_NOTICE:
 		return;
 	}
-	if (!c->lost && n->epoch == c->epoch)
+	if (!c->lost && n->epoch == c->epoch && error <= 0)
 		host_result(w, n, w->now + rnd_us(w, 200, 2000), c->id, error);
 }
 

@@ -32,27 +32,26 @@ uint32_t rules_between(
 	return rules_of(p, bits);
 }
 
-static bool active_at(const struct policy *p, const struct policy_peer *pp, int64_t wall_s)
+static bool active_at(
+        const struct world *w, const struct policy_peer *pp, const struct clocks *c, int64_t ago_s)
 {
 	int64_t next;
 
-	return policy_peer_active(p, pp, wall_s, &next);
+	return policy_until_active(pp, (w->now + c->trusted) / US - ago_s, &next) &&
+	       policy_hours_active(pp, (w->now + c->present) / US - ago_s, &next);
 }
 
 /* Active now or a moment ago, by what the node may know of the time. */
-static bool active(
-        struct world *w, const struct node *n, const struct policy *p, const struct policy_peer *pp)
+static bool active(struct world *w, const struct node *n, const struct policy_peer *pp)
 {
-	int64_t wall = (w->now + n->trusted_off) / US;
-
-	if (!pp->has_until && !pp->hours)
+	if (active_at(w, pp, &n->clocks, 0) || active_at(w, pp, &n->clocks, ON_TIME_S))
 		return true;
-	if (active_at(p, pp, wall) || active_at(p, pp, wall - ON_TIME_S))
-		return true;
-	if (w->now - n->jump_at > SLOW_US)
-		return false;
-	wall = (w->now + n->former_off) / US;
-	return active_at(p, pp, wall) || active_at(p, pp, wall - ON_TIME_S);
+	for (int i = 0; i < FORMER_MAX; i++)
+		if (w->now - n->former[i].until <= SLOW_US &&
+		        (active_at(w, pp, &n->former[i], 0) ||
+		                active_at(w, pp, &n->former[i], ON_TIME_S)))
+			return true;
+	return false;
 }
 
 static bool allowed_by(struct world *w, const struct node *n, const struct policy *p,
@@ -61,7 +60,7 @@ static bool allowed_by(struct world *w, const struct node *n, const struct polic
 	const struct policy_peer *self = policy_peer_by_name(p, n->name);
 	const struct policy_peer *pp = policy_peer_by_key(p, &sa->other_key);
 
-	if (!self || !pp || !active(w, n, p, self) || !active(w, n, p, pp))
+	if (!self || !pp || !active(w, n, self) || !active(w, n, pp))
 		return false;
 	if (!same_addr(&pp->addr4, &el->a4) || !same_addr(&pp->addr6, &el->a6))
 		return false;
@@ -195,12 +194,11 @@ static bool is_good(struct world *w, const struct node *n, const struct fsa *sa)
 		return false;
 	self = policy_peer_by_name(h->policy, n->name);
 	pp = policy_peer_by_key(h->policy, &sa->other_key);
-	return self && pp && active(w, n, h->policy, self) && active(w, n, h->policy, pp) &&
-	       !self->has_until && !self->hours && !pp->has_until && !pp->hours &&
-	       same_addr(&self->addr4, &sa->l4) && same_addr(&pp->addr4, &sa->r4) &&
-	       same_addr(&self->addr6, &sa->l6) && same_addr(&pp->addr6, &sa->r6) &&
-	       !memcmp(&self->key, &n->keys[n->key], 32) && !strcmp(sa->conn + 4, pp->name) &&
-	       strstr(sa->local_id, self->name) &&
+	return self && pp && active(w, n, self) && active(w, n, pp) && !self->has_until &&
+	       !self->hours && !pp->has_until && !pp->hours && same_addr(&self->addr4, &sa->l4) &&
+	       same_addr(&pp->addr4, &sa->r4) && same_addr(&self->addr6, &sa->l6) &&
+	       same_addr(&pp->addr6, &sa->r6) && !memcmp(&self->key, &n->keys[n->key], 32) &&
+	       !strcmp(sa->conn + 4, pp->name) && strstr(sa->local_id, self->name) &&
 	       (rules_between(h->policy, pp, self) || rules_between(h->policy, self, pp));
 }
 
@@ -235,12 +233,10 @@ void check_terminate(struct world *w, struct node *n, const struct engine_termin
 static bool steady(const struct world *w, const struct node *n, const struct node *o,
         const struct policy_peer *pp, bool *is_active)
 {
-	int64_t wn = (w->now + n->trusted_off) / US, wo = (w->now + o->trusted_off) / US;
-
-	*is_active = active_at(w->policy, pp, wn);
-	return *is_active == active_at(w->policy, pp, wn - SETTLE_S) &&
-	       *is_active == active_at(w->policy, pp, wo) &&
-	       *is_active == active_at(w->policy, pp, wo - SETTLE_S);
+	*is_active = active_at(w, pp, &n->clocks, 0);
+	return *is_active == active_at(w, pp, &n->clocks, SETTLE_S) &&
+	       *is_active == active_at(w, pp, &o->clocks, 0) &&
+	       *is_active == active_at(w, pp, &o->clocks, SETTLE_S);
 }
 
 static void unsettled(struct world *w, const struct node *n, const char *peer, const char *what)

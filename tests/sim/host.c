@@ -113,16 +113,29 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	}
 }
 
-/* What the node may know of the time: the latest it ever saw, carried on. */
+static void clocks_set(struct world *w, struct node *n, struct clocks now)
+{
+	struct clocks *c = &n->clocks;
+
+	if (now.trusted - c->trusted > US || now.present - c->present > US ||
+	        c->present - now.present > US) {
+		memmove(&n->former[1], &n->former[0], (FORMER_MAX - 1) * sizeof(n->former[0]));
+		n->former[0] = *c;
+		n->former[0].until = w->now;
+	}
+	*c = now;
+}
+
+/* What the node may know of the time. */
 static void learn_time(struct world *w, struct node *n, int64_t off)
 {
-	if (off <= n->trusted_off)
-		return;
-	if (off > n->trusted_off + US && w->now - n->jump_at > US) {
-		n->former_off = n->trusted_off;
-		n->jump_at = w->now;
-	}
-	n->trusted_off = off;
+	struct clocks c = n->clocks;
+
+	if (off > c.trusted)
+		c.trusted = off;
+	if (off > c.present || off < c.present - US)
+		c.present = off;
+	clocks_set(w, n, c);
 }
 
 void host_event(struct world *w, struct node *n, struct engine_event *ev)
@@ -223,9 +236,7 @@ void host_start(struct world *w, struct node *n)
 		abort();
 	n->epoch++;
 	n->tick_at = 0;
-	n->former_off = n->trusted_off;
-	n->jump_at = w->now;
-	n->trusted_off = n->floor_s * US - w->now;
+	clocks_set(w, n, (struct clocks){.trusted = n->floor_s * US - w->now});
 	n->up_since = w->now;
 	say(w, n, "overlayd starts");
 	host_event(w, n, &ev);

@@ -21,7 +21,7 @@ extern unsigned engine_impair; /* the engine is built with ENGINE_IMPAIR here */
 static const char *const impairments[] = {"skip-fw-revoke", "forget-expiry",
         "expiry-in-daemon-only", "ignore-unknown-sa", "unload-without-terminate", "no-reload",
         "leak-per-message", "admit-before-gone", "trust-silence", "no-fw-repair", "keep-old-key",
-        "flush-on-start", "trust-clock", "keep-class", "guard-admitted-only"};
+        "flush-on-start", "trust-clock", "keep-class", "guard-admitted-only", "hours-by-trusted"};
 #define N_IMPAIRMENTS (sizeof(impairments) / sizeof(impairments[0]))
 
 struct options {
@@ -42,7 +42,9 @@ static void node_init(struct world *w, int i)
 	node_new_key(w, n);
 	n->underlay = (struct policy_addr){2, {192, 0, 2, (uint8_t)(i + 1)}};
 	n->kernel.broken_since = -1;
-	n->jump_at = n->asked_at = n->key_at = -1000 * US;
+	n->asked_at = n->key_at = -1000 * US;
+	for (int f = 0; f < FORMER_MAX; f++)
+		n->former[f].until = -1000 * US;
 	n->floor_s = EPOCH_S - 100;
 }
 

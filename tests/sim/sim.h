@@ -93,6 +93,13 @@ struct held { /* a policy in force, since when, until when */
 };
 #define HELD_MAX 24
 
+struct clocks {          /* wall = simulated time + offset, us */
+	int64_t trusted; /* the latest that it ever saw, carried on */
+	int64_t present; /* as it was set when it last looked */
+	int64_t until;   /* was so */
+};
+#define FORMER_MAX 8
+
 struct node {
 	int index;
 	char name[16];
@@ -102,9 +109,9 @@ struct node {
 	struct engine *engine; /* NULL: overlayd is dead */
 	uint64_t epoch;        /* of overlayd */
 	int64_t tick_at, down_since, up_since, ref, asked_at, key_at;
-	int64_t jump_at, former_off; /* the trusted time jumped */
+	struct clocks clocks, former[FORMER_MAX]; /* what it knows of the time, and knew before */
 	int spins;
-	int64_t wall_skew_us, floor_s, trusted_off;
+	int64_t wall_skew_us, floor_s;
 	struct fcharon charon;
 	struct fkernel kernel;
 	const struct policy *files; /* what lies on its disk */

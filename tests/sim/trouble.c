@@ -52,6 +52,8 @@ static void strike(struct world *w, struct node *n, void *data)
 		break;
 	case 8: /* somebody sets the clock */
 		n->wall_skew_us = rnd_us(w, -7200 * US, chance(w, 0.1) ? 600 * US : 0);
+		if (chance(w, 0.03)) /* years ahead: what is trusted never comes back */
+			n->wall_skew_us = 5 * 366 * 86400 * US + rnd_us(w, 0, 86400 * US);
 		break;
 	case 9: /* keys change hands often enough to be worth a case of their own */
 		admin_change(w);
@@ -95,7 +97,8 @@ static void calm(struct world *w, struct node *n, void *data)
 		w->nodes[i].wall_skew_us = 0;
 		charon_revive(w, &w->nodes[i], NULL);
 		revive(w, &w->nodes[i], NULL);
-		w->members[i].hours = -1;
+		if (chance(w, 0.5))
+			w->members[i].hours = -1;
 	}
 	admin_publish(w, 2 * US);
 }
