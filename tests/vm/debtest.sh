@@ -58,11 +58,12 @@ boot() { # boot STEP [PCAP]
 clear() { tcpdump -n -r "$1" 'net 10.77.0.0/16' 2>/dev/null | head -n 5; }
 saw_clear() { [ -n "$(clear "$1")" ]; }
 saw_no_clear() { [ -s "$1" ] && [ -z "$(clear "$1")" ]; }
-saw_only_ike() { # what is left alone is named: ARP
+saw_only_ike() { # what the guard leaves alone is named: ARP and IGMP, which never leave the link
 	local other
-	other=$(tcpdump -n -r "$1" 'not arp and not udp port 4500' 2>/dev/null | head -n 5)
+	other=$(tcpdump -n -r "$1" 'not arp and not igmp and not udp port 4500' 2>/dev/null | head -n 5)
 	[ -z "$other" ] || { echo "$other"; return 1; }
 }
+saw_ike() { [ -n "$(tcpdump -n -c 1 -r "$1" 'udp port 4500' 2>/dev/null)" ]; }
 said() { check "$@" | tee -a "$results"; }
 
 boot clear "$logs/clear.pcap"
@@ -70,6 +71,7 @@ said "without overlayd the capture outside sees the chatter" saw_clear "$logs/cl
 boot install
 boot boot "$logs/boot.pcap"
 said "with it nothing for the overlay left in clear, from power-on to power-off" saw_no_clear "$logs/boot.pcap"
+said "its IKE was seen" saw_ike "$logs/boot.pcap"
 said "nor anything else but UDP 4500" saw_only_ike "$logs/boot.pcap"
 boot purge
 
