@@ -7,7 +7,8 @@
 . "$(dirname "$0")/bed.sh"
 bed "$@"
 ROUNDS=${ROUNDS:-8}
-SECONDS_EACH=${SECONDS_EACH:-1.5}
+SECONDS_EACH=${SECONDS_EACH:-2}
+BESIDE=${BESIDE-nebula wireguard plain} # what else to measure
 
 title tunnel "TCP throughput, one stream, both ends on this machine" \
 	"$ROUNDS rounds of $SECONDS_EACH s each, in turn and back; medians; ratios: median over the rounds"
@@ -24,7 +25,7 @@ SIDES=
 # side NAME CLIENT SERVER ADDRESS: measured from CLIENT to SERVER's ADDRESS.
 side() {
 	SIDES="$SIDES $1"
-	echo "$2 $4" >"$BED_DIR/side-$1"
+	echo "$2 $4 $3" >"$BED_DIR/side-$1"
 	spawn "$3" "iperf-$1" "$BED_DIR/$3/iperf.log" iperf3 -s -p 5201 -B "$4"
 	await "n $2 python3 $BED_HERE/tcp.py probe $4 5201 1" 15 "$1: iperf3 through it"
 }
@@ -115,7 +116,8 @@ nebula_node() { # NAME INNER LIGHTHOUSE?
 	END
 	spawn "$1" nebula "$BED_DIR/$1/nebula.log" nebula -config "$d/config.yml"
 }
-if command -v nebula nebula-cert >/dev/null; then
+wanted() { [[ " $BESIDE " = *" $1 "* ]]; }
+if wanted nebula && command -v nebula-cert >/dev/null; then
 	node neb1 hq 30
 	node neb2 aws 30
 	(cd "$BED_DIR" && nebula-cert ca -name bench) &&
@@ -133,7 +135,7 @@ wg_node() { # NAME INNER PEER PEER-INNER
 	n "$1" ip addr add "$2/24" dev wg0
 	n "$1" ip link set wg0 mtu 1400 up
 }
-if command -v wireguard-go wg >/dev/null; then
+if wanted wireguard && command -v wireguard-go >/dev/null && command -v wg >/dev/null; then
 	node wg1 hq 40
 	node wg2 aws 40
 	for x in wg1 wg2; do (umask 077 && wg genkey >"$BED_DIR/$x.wg"); done
@@ -142,19 +144,37 @@ if command -v wireguard-go wg >/dev/null; then
 	side wireguard wg2 wg1 10.90.0.1
 fi
 
-node plain1 hq 50
-node plain2 aws 50
-side plain plain2 plain1 "$(underlay plain1)"
+if wanted plain; then
+	node plain1 hq 50
+	node plain2 aws 50
+	side plain plain2 plain1 "$(underlay plain1)"
+fi
 
 # ---------------------------------------------------------------- rounds
 
-measure() { # SIDE -> Mbit/s
-	local client address
-	read -r client address <"$BED_DIR/side-$1"
+# The tunnel's processes of a side: milliseconds of CPU so far. What the kernel does for a packet
+# (chains, veth, router) happens within their system calls, and counts.
+cpu_ms() {
+	local pid x total=0 # NODES
+	for x in $1; do
+		for pid in charon nebula wireguard; do
+			[ -e "$BED_DIR/$x/$pid.pid" ] || continue
+			pid=$(<"$BED_DIR/$x/$pid.pid")
+			total=$((total + $(cat /proc/"$pid"/task/*/schedstat | awk '{t += $1} END {printf "%d", t / 1e6}')))
+		done
+	done
+	echo $total
+}
+
+measure() { # SIDE -> Mbit/s and the tunnel's CPU in ms per MB
+	local client server address before
+	read -r client address server <"$BED_DIR/side-$1"
+	before=$(cpu_ms "$client $server")
 	n "$client" iperf3 -c "$address" -p 5201 -t "$SECONDS_EACH" -O 0.2 -J >"$BED_DIR/iperf.json" 2>&1
 	python3 -c 'import json, sys
-print("%.1f" % (json.load(open(sys.argv[1]))["end"]["sum_received"]["bits_per_second"] / 1e6))' \
-		"$BED_DIR/iperf.json" || fail "iperf3 of $1: $(head -c 300 "$BED_DIR/iperf.json")"
+end = json.load(open(sys.argv[1]))["end"]
+print("%.1f %.4f" % (end["sum_received"]["bits_per_second"] / 1e6, float(sys.argv[2]) / end["sum_received"]["bytes"] * 1e6))' \
+		"$BED_DIR/iperf.json" "$(($(cpu_ms "$client $server") - before))" || fail "iperf3 of $1: $(head -c 300 "$BED_DIR/iperf.json")"
 }
 for ((r = 0; r < ROUNDS; r++)); do
 	order=$SIDES
