@@ -168,7 +168,7 @@ void control_call_fail(struct control_call *call, int error);
 
 /*
  * Tell subscribers. event is borrowed and must be an object. Topics:
- *   "peer"     one peer of status, when its state, link or why changed
+ *   "peer"     one peer of status, once for each change of its state
  *   "status"   {"state", "why"}: the node as a whole, the plane, charon or the firewall changed
  *   "policy"   the result of a reload, whoever asked for it (or {"error": "report"})
  *   "denied"   one row of denied, at a bounded rate

@@ -319,6 +319,7 @@ static void run(struct engine *e)
 		admit_waiting(e, Q_END, e->n_flights[OP_UNLOAD] + e->n_flights[OP_TERMINATE],
 		        e->cfg.end_window);
 	} while (e->queues[Q_DIRTY].n);
+	peers_tell(e);
 	peers_sweep(e);
 	fw_base_step(e);
 	plane_step(e);

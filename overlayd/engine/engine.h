@@ -346,14 +346,26 @@ enum engine_notice_code {
 	ENGINE_N_CHARON_UP,
 	ENGINE_N_CHARON_DOWN,
 	ENGINE_N_PLANE_FAILED,
-	ENGINE_N_TRACE, /* a peer's state changed: old -> new */
+	ENGINE_N_TRACE, /* a peer's state, or whether it is degraded, changed: at most one a step */
+};
+
+enum engine_peer_state {
+	ENGINE_PEER_INACTIVE,  /* in the policy, not desired: its time, or nothing allowed */
+	ENGINE_PEER_WAITING,   /* desired; charon, the firewall, a revocation or its turn is awaited
+	                        */
+	ENGINE_PEER_LISTENING, /* loaded and admitted; it is the peer's turn to connect */
+	ENGINE_PEER_CONNECTING, /* we are trying, or about to try again */
+	ENGINE_PEER_UP,         /* IKE_SA and CHILD_SA are there */
+	ENGINE_PEER_REVOKING,   /* not done until everything is confirmed */
 };
 
 struct engine_notice {
 	enum engine_severity severity;
 	enum engine_notice_code code;
-	const char *peer; /* or NULL */
-	const char *text; /* one sentence */
+	const char *peer;                 /* or NULL */
+	const char *text;                 /* one sentence */
+	enum engine_peer_state old_state; /* of a TRACE: before; engine_peer_find() has the new */
+	bool old_degraded;
 };
 
 struct engine_effect {
@@ -398,16 +410,6 @@ int engine_step(
 int64_t engine_next_wakeup(const struct engine *engine);
 
 /* ---- looking (status) -------------------------------------------------------------------- */
-
-enum engine_peer_state {
-	ENGINE_PEER_INACTIVE,  /* in the policy, not desired: its time, or nothing allowed */
-	ENGINE_PEER_WAITING,   /* desired; charon, the firewall, a revocation or its turn is awaited
-	                        */
-	ENGINE_PEER_LISTENING, /* loaded and admitted; it is the peer's turn to connect */
-	ENGINE_PEER_CONNECTING, /* we are trying, or about to try again */
-	ENGINE_PEER_UP,         /* IKE_SA and CHILD_SA are there */
-	ENGINE_PEER_REVOKING,   /* not done until everything is confirmed */
-};
 
 struct engine_peer_view {
 	const char *name;

@@ -90,7 +90,7 @@ struct flight {
 	uint32_t sa_id;
 };
 
-enum queue_kind { Q_LOAD, Q_INITIATE, Q_RESOLVE, Q_END, Q_VERIFY, Q_DIRTY, Q_N };
+enum queue_kind { Q_LOAD, Q_INITIATE, Q_RESOLVE, Q_END, Q_VERIFY, Q_DIRTY, Q_TELL, Q_N };
 
 struct link {
 	struct peer *prev, *next;
@@ -175,8 +175,8 @@ struct peer {
 	struct op init_op, resolve_op;
 	int64_t try_until_us, grace_until_us, dup_since_us;
 
-	enum engine_peer_state state;
-	bool degraded;
+	enum engine_peer_state state; /* as told last; so is told_degraded */
+	bool degraded, told_degraded;
 	char *reason;
 	struct engine_time since;
 
@@ -382,6 +382,7 @@ void peers_dirty_all(struct engine *e);
 void peers_take_policy(struct engine *e);
 void peers_judge_all(struct engine *e);
 void peer_reconcile(struct engine *e, struct peer *p);
+void peers_tell(struct engine *e);
 void peers_sweep(struct engine *e);
 void peers_free(struct engine *e);
 void peer_degrade(struct engine *e, struct peer *p, const char *fmt, ...)

@@ -343,31 +343,50 @@ static enum engine_peer_state peer_state(const struct engine *e, const struct pe
 	return ENGINE_PEER_LISTENING;
 }
 
-static void enter_state(struct engine *e, struct peer *p, enum engine_peer_state state)
+static void tell_change(struct engine *e, struct peer *p, enum engine_peer_state old)
 {
-	enum engine_peer_state old = p->state;
+	size_t n = e->n_fx;
 
-	if (old == state)
+	notice(e, ENGINE_DEBUG, ENGINE_N_TRACE, p->name, "%s: %s%s -> %s%s", p->name,
+	        engine_peer_state_name(old), p->told_degraded ? " (degraded)" : "",
+	        engine_peer_state_name(p->state), p->degraded ? " (degraded)" : "");
+	if (e->n_fx == n)
+		return; /* no memory */
+	e->fx[n].notice.old_state = old;
+	e->fx[n].notice.old_degraded = p->told_degraded;
+}
+
+static void tell_state(struct engine *e, struct peer *p)
+{
+	enum engine_peer_state old = p->state, state = peer_state(e, p);
+
+	if (p->degraded && !is_troubled(e, p)) {
+		p->degraded = false;
+		mem_strfree(e, p->reason);
+		p->reason = NULL;
+		notice(e, ENGINE_INFO, ENGINE_N_RECOVERED, p->name, "%s has recovered.", p->name);
+	}
+	if (old == state && p->degraded == p->told_degraded)
 		return;
 	p->state = state;
+	tell_change(e, p, old);
+	p->told_degraded = p->degraded;
+	if (old == state)
+		return;
 	p->since = e->now;
-	notice(e, ENGINE_DEBUG, ENGINE_N_TRACE, p->name, "%s: %s -> %s", p->name,
-	        engine_peer_state_name(old), engine_peer_state_name(state));
 	if (state == ENGINE_PEER_UP)
 		notice(e, ENGINE_INFO, ENGINE_N_UP, p->name, "%s is up.", p->name);
 	else if (old == ENGINE_PEER_UP && state != ENGINE_PEER_REVOKING)
 		notice(e, ENGINE_WARNING, ENGINE_N_DOWN, p->name, "%s is down.", p->name);
 }
 
-static void tell_state(struct engine *e, struct peer *p)
+/* Once a step, when all is said: what a peer went through within it is nobody's business. */
+void peers_tell(struct engine *e)
 {
-	enter_state(e, p, peer_state(e, p));
-	if (!p->degraded || is_troubled(e, p))
-		return;
-	p->degraded = false;
-	mem_strfree(e, p->reason);
-	p->reason = NULL;
-	notice(e, ENGINE_INFO, ENGINE_N_RECOVERED, p->name, "%s has recovered.", p->name);
+	struct peer *p;
+
+	while ((p = queue_pop(e, Q_TELL)))
+		tell_state(e, p);
 }
 
 /* ---- reconcile ---- */
@@ -437,7 +456,7 @@ void peer_reconcile(struct engine *e, struct peer *p)
 	}
 	underlay_step(e, p);
 	clock_warn(e, p);
-	tell_state(e, p);
+	queue_add(e, Q_TELL, p);
 	if (!p->want && !p->revoking && !revoke_needed(e, p) && p->under == FW_NO) {
 		p->dead = e->any_dead = true;
 		return;

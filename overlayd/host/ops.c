@@ -353,14 +353,18 @@ static int severity_priority(enum engine_severity severity)
 	return LOG_INFO;
 }
 
-static void publish_peer(struct world *world, const char *name)
+/* Each change of the word that is shown is told once, with all that belongs to it. */
+static void publish_peer(struct world *world, const struct engine_notice *notice)
 {
 	struct engine_peer_view view;
 	struct engine_view all;
 	json_t *event;
 
 	if (!control_has_subscribers(world->control, "peer") ||
-	        engine_peer_find(world->engine, name, &view))
+	        engine_peer_find(world->engine, notice->peer, &view))
+		return;
+	if (!strcmp(status_peer_state(notice->old_state, notice->old_degraded),
+	            status_peer_state(view.state, view.degraded)))
 		return;
 	engine_look(world->engine, &all);
 	event = status_peer_json(all.policy, &view);
@@ -393,8 +397,8 @@ void ops_notice(struct world *world, const struct engine_notice *notice)
 	        named ? "" : ": ", notice->text);
 	if (!world->control)
 		return;
-	if (notice->peer)
-		publish_peer(world, notice->peer);
+	if (notice->code == ENGINE_N_TRACE)
+		publish_peer(world, notice);
 	if (notice->severity >= ENGINE_WARNING || notice->code == ENGINE_N_TIME_SOON ||
 	        notice->code == ENGINE_N_TIME_OVER || notice->code == ENGINE_N_TIME_OPEN)
 		publish_warning(world, notice);

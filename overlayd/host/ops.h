@@ -25,6 +25,8 @@ int ops_reload(struct world *world);
 json_t *status_json(struct world *world);
 /* {"state", "why"}: the node as a whole. */
 json_t *status_head_json(struct world *world);
+/* The word for people; several of the engine's states share one. */
+const char *status_peer_state(enum engine_peer_state state, bool degraded);
 json_t *status_peer_json(const struct policy *policy, const struct engine_peer_view *view);
 
 /* The time at which a question between these two is judged: now; or the trusted time, where an

@@ -49,19 +49,19 @@ static json_t *text_json(const char *text)
 
 /* ---- peers ---------------------------------------------------------------------------------- */
 
-static const char *peer_state(const struct engine_peer_view *peer)
+const char *status_peer_state(enum engine_peer_state state, bool degraded)
 {
-	if (peer->state == ENGINE_PEER_INACTIVE)
+	if (state == ENGINE_PEER_INACTIVE)
 		return "inactive";
-	if (peer->degraded)
+	if (degraded)
 		return "degraded";
-	switch (peer->state) {
+	switch (state) {
 	case ENGINE_PEER_UP:
 		return "up";
 	case ENGINE_PEER_CONNECTING:
 	case ENGINE_PEER_WAITING:
+	case ENGINE_PEER_LISTENING: /* it is the peer's turn, and "why" says so */
 		return "connecting";
-	case ENGINE_PEER_LISTENING:
 	case ENGINE_PEER_REVOKING:
 	case ENGINE_PEER_INACTIVE:
 		break;
@@ -89,8 +89,8 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:o}", "name", view->name,
 	        "fingerprint", fingerprint_json(&view->key), "address4", addr_json(&view->addr4),
 	        "address6", addr_json(&view->addr6), "roles", roles_json(policy, peer), "state",
-	        peer_state(view), "since", (json_int_t)view->since.wall_s, "why",
-	        text_json(view->reason));
+	        status_peer_state(view->state, view->degraded), "since",
+	        (json_int_t)view->since.wall_s, "why", text_json(view->reason));
 	if (!out)
 		return NULL;
 	json_object_set_new(

@@ -28,6 +28,8 @@ struct said {
 	enum engine_notice_code code;
 	char peer[64];
 	char text[160];
+	enum engine_peer_state old_state, state;
+	bool old_degraded;
 };
 
 struct bed {
@@ -97,6 +99,8 @@ static inline void bed_keep(struct bed *b, const struct engine_effect *fx, const
 {
 	struct said *s = &b->said[b->n_said < BED_SAID ? b->n_said++ : BED_SAID - 1];
 
+	struct engine_peer_view v;
+
 	memset(s, 0, sizeof(*s));
 	s->at = b->now.mono_us;
 	s->type = fx->type;
@@ -104,6 +108,10 @@ static inline void bed_keep(struct bed *b, const struct engine_effect *fx, const
 	if (fx->type != ENGINE_FX_NOTICE)
 		return;
 	s->code = fx->notice.code;
+	s->old_state = fx->notice.old_state;
+	s->old_degraded = fx->notice.old_degraded;
+	if (peer && !engine_peer_find(b->e, peer, &v))
+		s->state = v.state;
 	snprintf(s->text, sizeof(s->text), "%s", fx->notice.text);
 }
 

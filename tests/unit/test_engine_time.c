@@ -208,6 +208,44 @@ static void expiry_is_the_earlier(void **state)
 	bed_end(&b);
 }
 
+/* An approval that is half a second late, a lost tunnel, a revocation: each change is told once. */
+static void changes_are_told_once(void **state)
+{
+	static struct bed b;
+	enum engine_peer_state last = ENGINE_PEER_INACTIVE;
+	size_t traces = 0;
+	(void)state;
+
+	bed_begin(&b, bed_policy(both, 1, 1), NULL, NOON_2026);
+	bed_pass(&b, US);
+	b.refuse = true;
+	bed_swap(&b, bed_policy(both, 2, 2));
+	bed_pass(&b, 500 * MS);
+	b.refuse = false;
+	bed_pass(&b, US);
+	bed_sa(&b, 1, false);
+	bed_pass(&b, US);
+	bed_swap(&b, bed_policy(both, 1, 3));
+	bed_pass(&b, US);
+	for (size_t i = 0; i < b.n_said; i++) {
+		const struct said *s = &b.said[i];
+
+		if (s->type != ENGINE_FX_NOTICE || s->code != ENGINE_N_TRACE || *s->peer != 'b')
+			continue;
+		assert_int_equal(s->old_state, last);
+		assert_false(s->old_degraded);
+		assert_string_equal(strrchr(s->text, ' ') + 1, engine_peer_state_name(s->state));
+		last = s->state;
+		traces++;
+	}
+	/* waiting, connecting, up, connecting, up, revoking, inactive */
+	assert_int_equal(traces, 7);
+	assert_int_equal(last, ENGINE_PEER_INACTIVE);
+	assert_int_equal(notices_of(&b, ENGINE_N_UP, "b"), 2);
+	assert_int_equal(notices_of(&b, ENGINE_N_DOWN, "b"), 1);
+	bed_end(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -218,6 +256,7 @@ int main(void)
 	        cmocka_unit_test(lost_goes_at_once),
 	        cmocka_unit_test(two_clocks),
 	        cmocka_unit_test(expiry_is_the_earlier),
+	        cmocka_unit_test(changes_are_told_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
