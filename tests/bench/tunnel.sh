@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# TCP through overlayd's tunnel, and beside it: the same SA set up by hand with swanctl (no
-# firewall, charon's own routes), nebula, wireguard-go, and no tunnel at all. Each has two machines
+# TCP through overlayd's tunnel, and beside it: the same SA set up by hand with swanctl (charon's
+# own routes; without any firewall, and with one stateful rule), nebula, wireguard-go, and no tunnel at all. Each has two machines
 # of its own on one router; all are up all the time, and one after the other speaks.
 . "$(dirname "$0")/bed.sh"
 bed "$@"
 ROUNDS=${ROUNDS:-8}
-SECONDS_EACH=${SECONDS_EACH:-2}
+SECONDS_EACH=${SECONDS_EACH:-1}
 BESIDE=${BESIDE-nebula wireguard plain} # what else to measure
 
 title tunnel "TCP throughput, one stream, both ends on this machine" \
@@ -26,6 +26,7 @@ SIDES=
 side() {
 	SIDES="$SIDES $1"
 	echo "$2 $4 $3" >"$BED_DIR/side-$1"
+	await "n $3 ip -o addr show | grep -q 'inet $4/'" 10 "$1: $4"
 	spawn "$3" "iperf-$1" "$BED_DIR/$3/iperf.log" iperf3 -s -p 5201 -B "$4"
 	await "n $2 python3 $BED_HERE/tcp.py probe $4 5201 1" 15 "$1: iperf3 through it"
 }
@@ -49,7 +50,7 @@ side overlayd node17 head1 10.77.0.1
 
 # ---------------------------------------------------------------- swanctl by hand
 
-# hand NAME SITE HOST INNER PEER PEER-INNER
+# hand NAME INNER PEER PEER-INNER
 hand() {
 	local dir=$BED_DIR/$1/swanctl
 	mkdir -p "$dir/pubkey" "$dir/pkcs8"
@@ -58,7 +59,7 @@ hand() {
 		  tunnel {
 		    version = 2
 		    local_addrs = $(underlay "$1")
-		    remote_addrs = $(underlay "$5")
+		    remote_addrs = $(underlay "$3")
 		    local_port = 4500
 		    remote_port = 4500
 		    proposals = aes256gcm16-prfsha256-x25519
@@ -68,34 +69,48 @@ hand() {
 		      id = "@$1"
 		      pubkeys = $1.pem }
 		    remote { auth = pubkey
-		      id = "@$5"
-		      pubkeys = $5.pem }
+		      id = "@$3"
+		      pubkeys = $3.pem }
 		    children { tunnel {
-		      local_ts = $4/32
-		      remote_ts = $6/32
+		      local_ts = $2/32
+		      remote_ts = $4/32
 		      esp_proposals = aes256gcm16-x25519 } }
 		  }
 		}
 	END
 	cp "$BED_DIR/$1.key" "$dir/pkcs8/key.pem"
-	cp "$BED_DIR"/hand[12].pem "$dir/pubkey/"
-	n "$1" ip addr add "$4/32" dev lo
+	cp "$BED_DIR/$1.pem" "$BED_DIR/$3.pem" "$dir/pubkey/"
+	n "$1" ip addr add "$2/32" dev lo
 	charon_start "$1"
 	n "$1" env SWANCTL_DIR="$dir" swanctl --load-all --uri unix:///run/charon.vici >"$BED_DIR/$1/swanctl.log" 2>&1 ||
 		fail "swanctl on $1: $(tail -n 1 "$BED_DIR/$1/swanctl.log")"
 }
-if command -v swanctl >/dev/null; then
-	node hand1 hq 20
-	node hand2 aws 20
-	for x in hand1 hand2; do
+# hand_pair SIDE HOST NET: SIDE-1 and SIDE-2
+hand_pair() {
+	local a=$1-1 b=$1-2 x
+	node $a hq "$2"
+	node $b aws "$2"
+	for x in $a $b; do
 		openssl genpkey -algorithm ed25519 -out "$BED_DIR/$x.key" 2>/dev/null
 		openssl pkey -in "$BED_DIR/$x.key" -pubout -out "$BED_DIR/$x.pem"
 	done
-	hand hand1 hq 20 10.88.0.1 hand2 10.88.0.2
-	hand hand2 aws 20 10.88.0.2 hand1 10.88.0.1
-	n hand2 swanctl --initiate --child tunnel --uri unix:///run/charon.vici >"$BED_DIR/hand2/initiate.log" 2>&1 ||
-		fail "swanctl --initiate: $(tail -n 1 "$BED_DIR/hand2/initiate.log")"
-	side swanctl hand2 hand1 10.88.0.1
+	hand $a "$3.1" $b "$3.2"
+	hand $b "$3.2" $a "$3.1"
+	n $b swanctl --initiate --child tunnel --uri unix:///run/charon.vici >"$BED_DIR/$b/initiate.log" 2>&1 ||
+		fail "swanctl --initiate: $(tail -n 1 "$BED_DIR/$b/initiate.log")"
+}
+if command -v swanctl >/dev/null; then
+	hand_pair swanctl 20 10.88.0
+	side swanctl swanctl-2 swanctl-1 10.88.0.1
+	# And on hosts that have any stateful rule: connection tracking alone has its price.
+	hand_pair stateful 21 10.88.1
+	for x in stateful-1 stateful-2; do
+		n $x nft 'table inet stateful {
+			chain in { type filter hook input priority 0; ct state invalid drop; }
+			chain out { type filter hook output priority 0; ct state invalid drop; }
+		}'
+	done
+	side stateful stateful-2 stateful-1 10.88.1.1
 fi
 
 # ---------------------------------------------------------------- nebula
@@ -182,21 +197,30 @@ for ((r = 0; r < ROUNDS; r++)); do
 	for s in $order; do measure "$s" >>"$BED_DIR/$s.mbit"; done
 done
 
-ratio() { paste "$BED_DIR/overlayd.mbit" "$BED_DIR/$1.mbit" | awk '{print $1 / $2}' | median; }
+ratio() { paste "$BED_DIR/overlayd.mbit" "$BED_DIR/$1.mbit" | awk '{print $1 / $3}' | median; }
+cpu_ratio() { paste "$BED_DIR/overlayd.mbit" "$BED_DIR/$1.mbit" | awk '{print $2 / $4}' | median; }
+column() { awk -v c="$2" '{print $c}' "$BED_DIR/$1.mbit" | median; }
+has() { [[ " $SIDES " = *" $1 "* ]]; }
 declare -A LABEL=([overlayd]="overlayd's tunnel (kernel-libipsec, firewall on)"
-	[swanctl]="the same SA by hand with swanctl, no firewall" [nebula]="nebula"
-	[wireguard]="wireguard-go" [plain]="no tunnel (veth and router)")
-for s in overlayd swanctl nebula wireguard plain; do
-	case " $SIDES " in
-	*" $s "*) row tunnel "${LABEL[$s]}" "$(median <"$BED_DIR/$s.mbit")" Mbit/s ;;
-	*) skipped tunnel "${LABEL[$s]}" "not installed: make deps-bench" ;;
-	esac
-done
-for s in swanctl nebula wireguard; do
-	case " $SIDES " in *" $s "*) ;; *) continue ;; esac
-	if [ $s = swanctl ]; then
-		row tunnel "overlayd : swanctl by hand" "$(ratio swanctl)" x ">=" 0.97
+	[swanctl]="the same SA by hand with swanctl, no firewall"
+	[stateful]="by hand, on hosts with one 'ct state' rule"
+	[nebula]="nebula" [wireguard]="wireguard-go" [plain]="no tunnel (veth and router)")
+for s in overlayd swanctl stateful nebula wireguard plain; do
+	if has $s; then
+		row tunnel "${LABEL[$s]}" "$(column $s 1)" Mbit/s
 	else
-		row tunnel "overlayd : $s" "$(ratio $s)" x
+		skipped tunnel "${LABEL[$s]}" "not installed: make deps-bench"
 	fi
+done
+for s in overlayd swanctl stateful nebula wireguard; do
+	if has $s; then row tunnel "tunnel's CPU, $s" "$(column $s 2)" ms/MB; fi
+done
+if has swanctl; then
+	row tunnel "overlayd : by hand, no firewall" "$(ratio swanctl)" x ">=" 0.97
+	row tunnel "overlayd : by hand, one 'ct state' rule" "$(ratio stateful)" x
+	row tunnel "CPU, by hand without firewall : overlayd" "$(calc "1 / $(cpu_ratio swanctl)")" x
+	row tunnel "CPU, by hand with 'ct state' rule : overlayd" "$(calc "1 / $(cpu_ratio stateful)")" x
+fi
+for s in nebula wireguard; do
+	if has $s; then row tunnel "overlayd : $s" "$(ratio $s)" x; fi
 done
