@@ -224,6 +224,11 @@ int fw_endpoint_remove(
 
 /* Takes the whole table away; 0 if there was none. */
 int fw_remove(struct fw *fw, struct fw_error *err);
+/* For who knows no ruleset (its policy is lost) beside a table that an earlier run left: no peer
+ * and no own address is admitted any more, in one transaction; rules, prefixes and endpoints stay,
+ * so that nothing of the overlay passes, and nothing in clear. 0 if there was no table. Forgets, as
+ * fw_forget() does. */
+int fw_shut(struct fw *fw, struct fw_error *err);
 
 /* ---- reading ----------------------------------------------------------------------------- */
 
