@@ -138,6 +138,7 @@ static void awaited_done(struct charon *charon, const struct vici_result *r)
 	ev.charon.connected = true;
 	ev.charon.generation = charon->generation;
 	world_event(charon->world, &ev);
+	charon_shut(charon);
 }
 
 static void on_subscribed(void *user, const struct vici_result *r)
@@ -277,6 +278,7 @@ static void charon_fail(struct charon *charon, const char *why)
 
 	charon->told = false;
 	charon->opening = false;
+	charon->shutting = false;
 	for (int i = 0; i < LINKS; i++)
 		link_close(&charon->links[i]);
 	attempts_fail(charon->attempts);

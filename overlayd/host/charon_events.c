@@ -44,4 +44,5 @@ void charon_event(void *user, const struct vici_event *ve)
 		return;
 	}
 	world_event(charon->world, &ev);
+	charon_shut_event(charon, ve);
 }

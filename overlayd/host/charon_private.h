@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files charon*.c share: charon.c (connections), charon_run.c (effects), charon_events.c
- * (events), charon_attempts.c (initiations). */
+ * (events), charon_attempts.c (initiations), charon_shut.c (without a policy). */
 #ifndef OVERLAYD_HOST_CHARON_PRIVATE_H
 #define OVERLAYD_HOST_CHARON_PRIVATE_H
 
@@ -27,7 +27,8 @@ struct charon {
 	uint64_t generation;
 	unsigned int awaited; /* answers that are needed before the engine is told */
 	bool opening;
-	bool told; /* the engine knows it as connected */
+	bool told;     /* the engine knows it as connected */
+	bool shutting; /* charon_shut() is under way */
 	struct charon_facts facts;
 	struct charon_facts next; /* of the connection that is being opened */
 	struct attempts *attempts;
@@ -42,6 +43,12 @@ static inline uint64_t charon_now(void)
 void charon_link_update(struct link *link);
 /* libviciclient's on_event */
 void charon_event(void *user, const struct vici_event *event);
+
+/* ---- charon_shut.c ---- */
+
+/* Without a policy: unloads our connections and ends our SAs. With one: nothing. */
+void charon_shut(struct charon *charon);
+void charon_shut_event(struct charon *charon, const struct vici_event *event);
 
 /* ---- charon_attempts.c ---- */
 

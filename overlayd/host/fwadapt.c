@@ -12,6 +12,7 @@
 #include <uthash.h>
 
 #define SETTLE_US 200000 /* between two foreign changes that are told */
+#define SHUT_AGAIN_US 1000000
 
 /* An underlay address and how many peers have it. */
 struct endpoint {
@@ -35,7 +36,8 @@ struct fwadapt {
 	sd_event_source *io;
 	sd_event_source *timer;
 	int64_t told_us;
-	bool changed; /* by another, not told yet */
+	bool changed;  /* by another, not told yet */
+	bool shut_due; /* fwadapt_shut() has failed */
 
 	/* of the last base that was confirmed */
 	char (*in)[FWRULES_CLASS_MAX];
@@ -357,6 +359,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 	struct fwadapt *fa = user;
 
 	(void)source, (void)usec;
+	if (fa->shut_due)
+		fwadapt_shut(fa);
 	if (!fa->changed)
 		return 0;
 	fa->changed = false;
@@ -456,6 +460,21 @@ void fwadapt_start(struct fwadapt *fa)
 
 	ev.firewall.seen = fwadapt_table_is_there(fa->fw) ? ENGINE_FW_UNKNOWN : ENGINE_FW_MISSING;
 	world_event(fa->world, &ev);
+}
+
+void fwadapt_shut(struct fwadapt *fa)
+{
+	struct fw_error err = {""};
+	struct engine_view view;
+
+	engine_look(fa->world->engine, &view);
+	fa->shut_due = !view.policy && fw_shut(fa->fw, &err) < 0;
+	if (!fa->shut_due)
+		return;
+	log_error("firewall: the table of an earlier run could not be shut: %s; it is tried again",
+	        err.text);
+	sd_event_source_set_time(fa->timer, (uint64_t)world_now_us() + SHUT_AGAIN_US);
+	sd_event_source_set_enabled(fa->timer, SD_EVENT_ONESHOT);
 }
 
 struct fw *fwadapt_fw(const struct fwadapt *fa)

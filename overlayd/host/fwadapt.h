@@ -17,6 +17,8 @@ int fwadapt_new(struct world *world, struct fwadapt **out, char *err, size_t err
 void fwadapt_free(struct fwadapt *fa);
 /* Tells the engine whether a table of an earlier run is there. */
 void fwadapt_start(struct fwadapt *fa);
+/* There is no policy at all: the table of an earlier run lets nobody in any more. */
+void fwadapt_shut(struct fwadapt *fa);
 /* ENGINE_FX_FW_BASE, _FW_ADMIT, _FW_REVOKE, _FW_UNDERLAY, _KILL_SOCKETS */
 void fwadapt_run(struct fwadapt *fa, const struct engine_effect *fx);
 struct fw *fwadapt_fw(const struct fwadapt *fa);

@@ -2,6 +2,7 @@
 #include "host/policyload.h"
 
 #include "client/paths.h"
+#include "host/fwadapt.h"
 #include "host/world.h"
 
 #include <errno.h>
@@ -138,10 +139,11 @@ int policyload_start(struct world *world)
 	        world->options.config_dir, world->options.state_dir, &policy, &last_good, &report);
 	report_log(err || last_good ? LOG_ERR : LOG_WARNING, report);
 	if (err) {
-		log_error("no policy is in force: firewall and tunnels stay as an earlier run left "
-		          "them, "
-		          "nothing new is let in, until %s is mended",
+		log_error("no policy is in force and none was kept: no peer is let in and all "
+		          "tunnels are ended until %s is mended (`overlayctl check` shows each "
+		          "fault)",
 		        world->options.config_dir);
+		fwadapt_shut(world->firewall);
 		error_set(world, report);
 		return err;
 	}

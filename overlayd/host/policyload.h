@@ -4,7 +4,9 @@
  *
  * Files that do not check change nothing: the policy in force stays, the report is logged and shown
  * in the status. What was put in force last is kept in the state directory, so that a restart with
- * broken files runs on with it (and says so).
+ * broken files runs on with it (and says so). If there is none either, nobody knows whom an earlier
+ * run let in and why: its table is shut, its connections and SAs are ended (charon_shut.c), until
+ * the files are mended.
  */
 #ifndef OVERLAYD_HOST_POLICYLOAD_H
 #define OVERLAYD_HOST_POLICYLOAD_H

@@ -167,9 +167,9 @@ static const char *node_state(
 	why[0] = 0;
 	if (!view->policy)
 		snprintf(why, size,
-		        "there is no valid policy: firewall and tunnels stay as an earlier run "
-		        "left them, "
-		        "nothing new is let in");
+		        "there is no valid policy and none was kept: no peer is let in and all "
+		        "tunnels are ended until %s is mended",
+		        world->options.config_dir);
 	else if (world->policy_error)
 		snprintf(why, size, "the policy's files are broken, an older policy is in force");
 	else if (!view->self)
