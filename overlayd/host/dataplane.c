@@ -77,7 +77,7 @@ static int routes_sync(struct dataplane *dp)
 	if (!dp->spec_known)
 		return 0; /* what an earlier run left stays until the engine has spoken */
 	if (!dp->wanted)
-		return routes_flush(dp->rt, dp->trouble, sizeof(dp->trouble));
+		return routes_flush(dp->rt, NULL, dp->trouble, sizeof(dp->trouble));
 	spec.device = dp->device.index;
 	ret = routes_apply(dp->rt, &spec, &changes, dp->trouble, sizeof(dp->trouble));
 	if (changes.all)

@@ -2,6 +2,7 @@
 /* `overlayd --guard` and `overlayd --flush`: done and gone, no loop, no engine. */
 #include "host/world.h"
 
+#include "client/nodekey.h"
 #include "client/paths.h"
 #include "firewall/firewall.h"
 #include "host/fwadapt.h"
@@ -10,10 +11,14 @@
 #include "vici-client/vici.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -74,8 +79,12 @@ int world_guard(const struct world_options *options, char *err, size_t err_size)
  * --------------------------------------------------------------------------------- */
 
 struct flush {
+	const struct world_options *options;
 	struct vici *v;
 	int error;
+	/* what was taken away */
+	unsigned int conns, sas, things;
+	bool key, table;
 };
 
 static bool is_ours(const char *name)
@@ -90,9 +99,9 @@ static void on_conns(void *user, const struct vici_result *r, const char *const 
 	if (r->error)
 		flush->error = r->error;
 	for (size_t i = 0; i < n; i++)
-		if (is_ours(names[i]))
-			(void)vici_unload_conn(
-			        flush->v, names[i], NULL, NULL, 0, (uint64_t)world_now_us());
+		if (is_ours(names[i]) && vici_unload_conn(flush->v, names[i], NULL, NULL, 0,
+		                                 (uint64_t)world_now_us()) == 0)
+			flush->conns++;
 }
 
 static void on_sa(void *user, const struct vici_ike_sa *sa)
@@ -100,9 +109,9 @@ static void on_sa(void *user, const struct vici_ike_sa *sa)
 	struct vici_select which = {.ike_id = VICI_NUM(sa->uniqueid)};
 	struct flush *flush = user;
 
-	if (is_ours(sa->name))
-		(void)vici_terminate(flush->v, &which, true, (struct vici_num){0}, NULL, NULL, 0,
-		        (uint64_t)world_now_us());
+	if (is_ours(sa->name) && vici_terminate(flush->v, &which, true, (struct vici_num){0}, NULL,
+	                                 NULL, 0, (uint64_t)world_now_us()) == 0)
+		flush->sas++;
 }
 
 static void on_sas(void *user, const struct vici_result *r)
@@ -111,6 +120,47 @@ static void on_sas(void *user, const struct vici_result *r)
 
 	if (r->error)
 		flush->error = r->error;
+}
+
+/* As charon names a key: SHA-1 of the public key's bits (RFC 5280, 4.2.1.2), in hex. */
+static bool own_key_id(const char *state_dir, char id[2 * SHA_DIGEST_LENGTH + 1])
+{
+	unsigned char digest[SHA_DIGEST_LENGTH];
+	char path[PATH_MAX], why[256];
+	uint8_t public_key[32];
+	char *pem = NULL;
+
+	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, state_dir);
+	if (nodekey_load_pem(path, &pem, public_key, why, sizeof(why)))
+		return false;
+	nodekey_pem_free(pem);
+	if (!EVP_Digest(public_key, sizeof(public_key), digest, NULL, EVP_sha1(), NULL))
+		return false;
+	for (size_t i = 0; i < sizeof(digest); i++)
+		snprintf(id + 2 * i, 3, "%02x", digest[i]);
+	return true;
+}
+
+static void on_unloaded(void *user, const struct vici_result *r)
+{
+	struct flush *flush = user;
+
+	flush->key = r->error == 0;
+	if (r->error)
+		flush->error = r->error;
+}
+
+static void on_keys(void *user, const struct vici_result *r, const char *const *names, size_t n)
+{
+	char id[2 * SHA_DIGEST_LENGTH + 1];
+	struct flush *flush = user;
+
+	if (r->error || !own_key_id(flush->options->state_dir, id))
+		return; /* an older charon does not list its keys */
+	for (size_t i = 0; i < n; i++)
+		if (strcasecmp(names[i], id) == 0)
+			(void)vici_unload_key(flush->v, names[i], on_unloaded, flush, 0,
+			        (uint64_t)world_now_us());
 }
 
 static int vici_drain(struct vici *v)
@@ -128,26 +178,28 @@ static int vici_drain(struct vici *v)
 	return 0;
 }
 
-static int flush_charon(const char *path, char *err, size_t err_size)
+static int flush_charon(struct flush *flush, char *err, size_t err_size)
 {
+	const char *path = flush->options->vici_path;
 	struct vici_config cfg = {.path = path};
-	struct flush flush = {0};
-	int ret = vici_open(&flush.v, &cfg);
+	int ret = vici_open(&flush->v, &cfg);
 
 	if (ret == -ENOENT || ret == -ECONNREFUSED)
 		return 0; /* no charon, no SAs */
 	if (!ret) {
 		uint64_t now = (uint64_t)world_now_us();
 
-		ret = vici_get_conns(flush.v, on_conns, &flush, 0, now);
+		ret = vici_get_conns(flush->v, on_conns, flush, 0, now);
 		if (!ret)
-			ret = vici_list_sas(flush.v, NULL, on_sa, on_sas, &flush, 0, now);
+			ret = vici_list_sas(flush->v, NULL, on_sa, on_sas, flush, 0, now);
 		if (!ret)
-			ret = vici_drain(flush.v);
-		vici_free(flush.v);
+			ret = vici_get_keys(flush->v, on_keys, flush, 0, now);
+		if (!ret)
+			ret = vici_drain(flush->v);
+		vici_free(flush->v);
 	}
 	if (!ret)
-		ret = flush.error;
+		ret = flush->error;
 	if (ret)
 		snprintf(err, err_size, "charon at %s did not end all tunnels: %s", path,
 		        strerror(-ret));
@@ -157,28 +209,45 @@ static int flush_charon(const char *path, char *err, size_t err_size)
 /* ---- flush: kernel
  * ------------------------------------------------------------------------------------ */
 
-static int flush_kernel(char *err, size_t err_size)
+static int flush_routes(struct flush *flush, char *err, size_t err_size)
 {
-	struct fw_error fe = {""};
+	struct routes_changes changes = {0};
 	struct rtnl *rt = NULL;
-	struct fw *fw = NULL;
 	int ret = rtnl_open(&rt, ROUTES_TABLE);
 
-	if (ret)
+	if (ret) {
 		snprintf(err, err_size, "cannot open rtnetlink: %s", strerror(-ret));
-	if (!ret)
-		ret = routes_flush(rt, err, err_size);
+		return ret;
+	}
+	ret = routes_flush(rt, &changes, err, err_size);
+	flush->things = changes.all;
 	if (!ret)
 		ret = plane_xfrm.remove(rt);
 	rtnl_close(rt);
-	if (!ret)
-		ret = fw_open(&fw, &fe);
-	if (!ret)
+	return ret;
+}
+
+static int flush_table(struct flush *flush, char *err, size_t err_size)
+{
+	struct fw_error fe = {""};
+	struct fw *fw = NULL;
+	int ret = fw_open(&fw, &fe);
+
+	if (!ret) {
+		flush->table = fwadapt_table_is_there(fw);
 		ret = fw_remove(fw, &fe);
+	}
 	fw_close(fw);
-	if (fe.text[0])
+	if (ret)
 		snprintf(err, err_size, "%s", fe.text);
 	return ret;
+}
+
+static int flush_kernel(struct flush *flush, char *err, size_t err_size)
+{
+	int ret = flush_routes(flush, err, err_size);
+
+	return ret ? ret : flush_table(flush, err, err_size);
 }
 
 static bool daemon_runs(const char *run_dir)
@@ -200,7 +269,8 @@ static bool daemon_runs(const char *run_dir)
 
 int world_flush(const struct world_options *options, char *err, size_t err_size)
 {
-	int ret;
+	struct flush flush = {.options = options};
+	int charon, kernel;
 
 	if (daemon_runs(options->run_dir)) {
 		snprintf(err, err_size,
@@ -210,8 +280,12 @@ int world_flush(const struct world_options *options, char *err, size_t err_size)
 		return -EBUSY;
 	}
 	/* Tunnels first, while the firewall still stands. */
-	ret = flush_charon(options->vici_path, err, err_size);
-	if (ret)
+	charon = flush_charon(&flush, err, err_size);
+	if (charon)
 		log_error("%s", err);
-	return flush_kernel(err, err_size);
+	kernel = flush_kernel(&flush, err, err_size);
+	log_notice("taken away: %u tunnels, %u connections%s, %u addresses, rules and routes%s",
+	        flush.sas, flush.conns, flush.key ? ", our key in charon's memory" : "",
+	        flush.things, flush.table ? ", the table inet " FW_TABLE : "");
+	return kernel ? kernel : charon;
 }

@@ -450,9 +450,9 @@ int routes_apply(struct rtnl *rt, const struct routes_spec *spec, struct routes_
 	return things_sync(rt, &want, changes, err, err_size);
 }
 
-int routes_flush(struct rtnl *rt, char *err, size_t err_size)
+int routes_flush(struct rtnl *rt, struct routes_changes *changes, char *err, size_t err_size)
 {
 	struct things want = {.n = 0};
 
-	return things_sync(rt, &want, NULL, err, err_size);
+	return things_sync(rt, &want, changes, err, err_size);
 }

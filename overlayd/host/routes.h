@@ -42,7 +42,7 @@ struct routes_changes {
  */
 int routes_apply(struct rtnl *rt, const struct routes_spec *spec, struct routes_changes *changes,
         char *err, size_t err_size);
-/* Takes all of ours away. */
-int routes_flush(struct rtnl *rt, char *err, size_t err_size);
+/* Takes all of ours away; *changes as above. */
+int routes_flush(struct rtnl *rt, struct routes_changes *changes, char *err, size_t err_size);
 
 #endif

@@ -168,7 +168,7 @@ static void other_address_replaces_the_old(void **state)
 	expect_said("ip route get 10.77.0.17", "src 10.77.0.2");
 	expect_said("ip route get fd12:3456:789a::17", "src fd12:3456:789a::2");
 	/* What is not ours by its protocol number is never touched. */
-	assert_int_equal(routes_flush(rt, why, sizeof(why)), 0);
+	assert_int_equal(routes_flush(rt, NULL, why, sizeof(why)), 0);
 	expect_said("ip addr show lo", "10.99.0.1/32");
 	expect_said("ip route show table 4510", "unreachable 10.98.0.0/16");
 	expect_said("ip rule", "to 10.98.0.0/16 lookup 4510");
