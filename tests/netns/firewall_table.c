@@ -260,6 +260,30 @@ static void test_class_change(void **state)
 	fw_ruleset_free(rs);
 }
 
+/* A rule that moved to another line of the policy says so, and nothing else is touched. */
+static void test_comment_change(void **state)
+{
+	static const struct fw_ports ssh[] = {{IPPROTO_TCP, 22, 22}};
+	struct fw_result r;
+	char *list;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		struct fw_ruleset *rs = with_peers(5);
+
+		OK(fw_ruleset_add_allow(rs, FW_IN, "admin", ssh, 1,
+		        i ? "allow policy.yaml:8 ssh" : "allow policy.yaml:7 ssh"));
+		OK(fw_commit(fw, rs, &r, &err));
+		fw_ruleset_free(rs);
+	}
+	assert_int_equal(r.outcome, FW_UPDATED);
+	assert_int_equal(r.elements_added + r.elements_removed, 0);
+	list = output_of(we, "nft list chain inet overlayd in_admin");
+	assert_null(strstr(list, "policy.yaml:7"));
+	assert_non_null(strstr(list, "policy.yaml:8"));
+	free(list);
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec ts;
@@ -559,6 +583,7 @@ int main(void)
 	        T(test_all_or_nothing),
 	        T(test_monitor),
 	        T(test_class_change),
+	        T(test_comment_change),
 	        T(test_ten_thousand),
 	        T(test_twenty_thousand_endpoints),
 	        T(test_text_means_the_same),
