@@ -167,6 +167,7 @@ static void claim_add_sa(struct engine *e, struct sa *sa, const struct policy_ad
 	c = v ? claim_get(e, a) : NULL;
 	if (!c) {
 		mem_free(e, v, (sa->n_claims + 1) * sizeof(*v));
+		claim_everything(e, sa); /* no memory to say which: all of them */
 		return;
 	}
 	if (sa->claims)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECOVER_US 1000000
+
 #ifdef ENGINE_IMPAIR
 unsigned engine_impair;
 #endif
@@ -237,13 +239,13 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_SAS:
 		if (answers(e, ev->sas.effect_id, OP_LIST_SAS)) {
 			sas_snapshot(e, ev);
-			charon_result(e, OP_LIST_SAS, 0, "");
+			charon_result(e, OP_LIST_SAS, e->oom ? -ENOMEM : 0, "out of memory");
 		}
 		break;
 	case ENGINE_EV_CONNS:
 		if (answers(e, ev->conns.effect_id, OP_LIST_CONNS)) {
 			conns_snapshot(e, ev);
-			charon_result(e, OP_LIST_CONNS, 0, "");
+			charon_result(e, OP_LIST_CONNS, e->oom ? -ENOMEM : 0, "out of memory");
 		}
 		break;
 	case ENGINE_EV_SA:
@@ -300,10 +302,23 @@ static void admit_waiting(struct engine *e, enum queue_kind q, size_t used, size
 	}
 }
 
+/* Whatever was left out when memory ran out: records, timers, what charon told. */
+static void recover(struct engine *e)
+{
+	e->recover_us = 0;
+	if (!e->retry_policy)
+		peers_take_policy(e);
+	peers_dirty_all(e);
+	if (e->charon != ENGINE_CHARON_DOWN)
+		e->want_list = e->want_conns = true;
+}
+
 static void run(struct engine *e)
 {
 	struct peer *p;
 
+	if (e->recover_us && e->now.mono_us >= e->recover_us)
+		recover(e);
 	if (e->retry_policy && e->now.mono_us >= e->retry_policy_us)
 		peers_take_policy(e);
 	if (e->now.mono_us >= e->self_change_us)
@@ -339,6 +354,8 @@ int engine_step(struct engine *e, const struct engine_event *event, struct engin
 	clock_take(e, event->now);
 	take_in(e, event);
 	run(e);
+	if (e->oom)
+		e->recover_us = e->now.mono_us + RECOVER_US;
 	out->v = e->fx;
 	out->n = e->n_fx;
 	return e->oom ? -ENOMEM : 0;
@@ -353,6 +370,8 @@ int64_t engine_next_wakeup(const struct engine *e)
 		return e->now.mono_us;
 	if (e->retry_policy && e->retry_policy_us < at)
 		at = e->retry_policy_us;
+	if (e->recover_us && e->recover_us < at)
+		at = e->recover_us;
 	t = fw_wakeup(e);
 	at = t < at ? t : at;
 	t = charon_wakeup(e);

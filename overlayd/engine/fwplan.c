@@ -181,7 +181,8 @@ void fw_peer_result(struct engine *e, struct peer *p, int error, const char *tex
 		e->base_dirty = true; /* maybe the table is not what we think: make it anew */
 }
 
-static void base_fill(struct engine *e, struct engine_fw_base *b)
+/* false: out of memory, and what is filled in is not to be used */
+static bool base_fill(struct engine *e, struct engine_fw_base *b)
 {
 	struct engine_fw_class *in = arena_alloc(e, (e->in.n + 1) * sizeof(*in));
 	struct engine_fw_class *out = arena_alloc(e, (e->out.n + 1) * sizeof(*out));
@@ -210,6 +211,7 @@ static void base_fill(struct engine *e, struct engine_fw_base *b)
 	b->out = out;
 	b->peers = peers;
 	underlay_base_fill(e, b);
+	return !e->oom;
 }
 
 /* At start an earlier run's table is left alone until charon's SAs are known, or for a moment. */
@@ -240,7 +242,12 @@ void fw_base_step(struct engine *e)
 	e->base_dirty = false;
 	e->base_sent = e->base_digest;
 	e->fw = ENGINE_FWS_PENDING;
-	base_fill(e, &fx->fw_base);
+	if (base_fill(e, &fx->fw_base))
+		return;
+	e->n_fx--; /* it is the last one */
+	op_fail(e, &e->base_op);
+	e->base_dirty = true;
+	peers_dirty_all(e);
 }
 
 void fw_base_result(struct engine *e, int error, const char *text)

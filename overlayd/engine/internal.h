@@ -247,6 +247,7 @@ struct engine {
 	uint64_t seq; /* step */
 	struct engine_time now;
 	bool started, oom;
+	int64_t recover_us; /* memory ran out: look at everything again then; 0: no */
 	size_t memory;
 
 	/* trusted wall time in us = mono + offset */
@@ -325,6 +326,7 @@ char *mem_strdup(struct engine *e, const char *s);
 void mem_strfree(struct engine *e, char *s);
 void *arena_alloc(struct engine *e, size_t size); /* until the next step */
 const char *arena_str(struct engine *e, const char *s);
+bool arena_reserve(struct engine *e); /* the next effect's words will find room */
 void out_reset(struct engine *e);
 void out_free(struct engine *e);
 struct engine_effect *out_effect(struct engine *e, enum engine_effect_type type, uint64_t id);

@@ -40,7 +40,7 @@ bool op_late(const struct engine *e, const struct op *op)
 struct engine_effect *op_start(struct engine *e, struct op *op, enum op_kind kind,
         enum engine_effect_type type, struct peer *p, uint32_t sa_id)
 {
-	struct flight *f = mem_alloc(e, sizeof(*f));
+	struct flight *f = arena_reserve(e) ? mem_alloc(e, sizeof(*f)) : NULL;
 	struct engine_effect *fx;
 
 	if (!f || map_add(&e->flights, &f->node, e->next_id + 1)) {

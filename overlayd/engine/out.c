@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define ARENA_BLOCK 16384U
-#define KEEP_EFFECTS 1024U /* a larger array is given back at the next step */
+#define ARENA_RESERVE 4096U /* what the words of one effect take at most, the table excepted */
+#define KEEP_EFFECTS 1024U  /* a larger array is given back at the next step */
 
 struct arena_block {
 	struct arena_block *next;
@@ -50,22 +51,36 @@ void mem_strfree(struct engine *e, char *s)
 		mem_free(e, s, strlen(s) + 1);
 }
 
-void *arena_alloc(struct engine *e, size_t size)
+/* A block with that much left; NULL: out of memory. */
+static struct arena_block *arena_room(struct engine *e, size_t want)
 {
 	struct arena_block *b = e->arena;
+	size_t room = want > ARENA_BLOCK ? want : ARENA_BLOCK;
+
+	if (b && b->size - b->used >= want)
+		return b;
+	b = mem_alloc(e, sizeof(*b) + room);
+	if (!b)
+		return NULL;
+	b->size = room;
+	b->next = e->arena;
+	e->arena = b;
+	return b;
+}
+
+bool arena_reserve(struct engine *e)
+{
+	return arena_room(e, ARENA_RESERVE) != NULL;
+}
+
+void *arena_alloc(struct engine *e, size_t size)
+{
 	size_t unit = sizeof(max_align_t), want = (size + unit - 1) / unit * unit;
+	struct arena_block *b = arena_room(e, want);
 	void *p;
 
-	if (!b || b->size - b->used < want) {
-		size_t room = want > ARENA_BLOCK ? want : ARENA_BLOCK;
-
-		b = mem_alloc(e, sizeof(*b) + room);
-		if (!b)
-			return NULL;
-		b->size = room;
-		b->next = e->arena;
-		e->arena = b;
-	}
+	if (!b)
+		return NULL;
 	p = (char *)b->data + b->used;
 	b->used += want;
 	memset(p, 0, want);

@@ -324,6 +324,8 @@ void sas_snapshot(struct engine *e, const struct engine_event *ev)
 
 	for (size_t i = 0; i < ev->sas.n && i < ENGINE_SAS_MAX; i++)
 		list_row(e, &ev->sas.rows[i]);
+	if (e->oom)
+		complete = false; /* not all of it could be noted */
 	forget_unlisted(e, complete);
 	for (struct sa *sa = e->sa_head; flush && sa; sa = sa->all_next) {
 		sa->asked = true;

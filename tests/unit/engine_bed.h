@@ -33,6 +33,7 @@ struct said {
 };
 
 struct bed {
+	void (*carry_out)(struct bed *b, const struct engine_effect *fx); /* may be NULL */
 	struct engine *e;
 	struct engine_time now;
 	const struct policy *policy;
@@ -156,6 +157,8 @@ static inline void bed_step(struct bed *b, struct engine_event *ev)
 	for (size_t i = 0; i < out.n; i++) {
 		const struct engine_effect *fx = &out.v[i];
 
+		if (b->carry_out)
+			b->carry_out(b, fx);
 		bed_keep(b, fx, bed_peer_of(fx));
 		b->shut_told |= fx->type == ENGINE_FX_FW_BASE && fx->fw_base.n_underlays;
 		b->shut_told |= fx->type == ENGINE_FX_FW_UNDERLAY;
@@ -256,6 +259,7 @@ static inline void bed_list(struct bed *b, uint64_t id)
 static inline void bed_answer(
         struct bed *b, uint64_t id, enum engine_effect_type type, const char *peer)
 {
+	static const struct policy_addr resolved = {2, {192, 0, 2, 77}};
 	struct engine_event ev = {.type = ENGINE_EV_RESULT};
 	int i = *peer ? *peer - 'a' : 0;
 
@@ -270,7 +274,7 @@ static inline void bed_answer(
 	} else if (type == ENGINE_FX_RESOLVE) {
 		ev = (struct engine_event){.type = ENGINE_EV_RESOLVED};
 		ev.resolved.effect_id = id;
-		ev.resolved.addrs = &(struct policy_addr){2, {192, 0, 2, 77}};
+		ev.resolved.addrs = &resolved;
 		ev.resolved.n = 1;
 	} else if (type == ENGINE_FX_INITIATE && b->refuse) {
 		ev.result.error = -ECONNREFUSED;
