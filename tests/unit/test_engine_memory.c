@@ -22,11 +22,15 @@ static void *short_calloc(size_t n, size_t size);
 #define NOON_2026 1782907200LL
 #define PEERS 8
 
+static size_t only_from;                /* smaller ones are neither counted nor failed */
 static long countdown, fail_for, calls; /* fails the countdown-th and those fail_for after it */
 
 static void *short_calloc(size_t n, size_t size)
 {
-	calls++;
+	if (n * size >= only_from)
+		calls++;
+	if (countdown > 0 && n * size < only_from)
+		return calloc(n, size);
 	if (countdown > 0 && calls >= countdown && calls < countdown + fail_for)
 		return NULL;
 	return calloc(n, size);
@@ -222,7 +226,7 @@ static void for_a_while(void **state)
 
 /* ---- how much ---- */
 
-#define MANY 2000
+#define MANY 1000
 
 static const struct policy *many_policy(void)
 {
@@ -308,12 +312,59 @@ static void a_peer_with_a_tunnel(void **state)
 	bed_end(&b);
 }
 
+static void check_table(struct bed *b, const struct engine_effect *fx)
+{
+	const struct engine_fw_base *t = &fx->fw_base;
+
+	if (fx->type != ENGINE_FX_FW_BASE)
+		return;
+	assert_int_equal(t->n_underlays, b->policy->n_peers - 1);
+	for (size_t i = 0; i < t->n_underlays; i++)
+		assert_int_equal(t->underlays[i].n, 1);
+	assert_true(t->n_in == 2 && t->n_out == 2);
+	b->shut_told = true;
+}
+
+/* The table of many peers is the one effect whose words may not find room: all of it, or none. */
+static void table_is_whole_or_none(void **state)
+{
+	static struct bed b;
+	long n = 1;
+	(void)state;
+
+	only_from = 16384;
+	for (bool reached = true; reached; n++) {
+		countdown = 0;
+		memset(&b, 0, sizeof(b));
+		b.deaf = true;
+		b.now = (struct engine_time){5 * US, NOON_2026};
+		assert_int_equal(engine_new(&b.e, NULL), 0);
+		b.carry_out = check_table;
+		bed_own_key(&b);
+		bed_swap(&b, many_policy());
+		bed_charon(&b, true);
+		calls = 0;
+		countdown = n;
+		fail_for = 1;
+		bed_pass(&b, 30 * 1000);
+		reached = calls >= n;
+		countdown = 0;
+		bed_pass(&b, 2 * US);
+		assert_true(b.shut_told);
+		bed_end(&b);
+	}
+	only_from = 0;
+	print_message("%ld large allocations, each failed once\n", n - 2);
+	assert_true(n > 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(a_peer_with_a_tunnel),
 	        cmocka_unit_test(one_after_the_other),
 	        cmocka_unit_test(for_a_while),
+	        cmocka_unit_test(table_is_whole_or_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
