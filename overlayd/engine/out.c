@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef ARENA_BLOCK
 #define ARENA_BLOCK 16384U
+#endif
 #define ARENA_RESERVE 4096U /* what the words of one effect take at most, the table excepted */
 #define KEEP_EFFECTS 1024U  /* a larger array is given back at the next step */
 

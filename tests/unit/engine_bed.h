@@ -21,6 +21,7 @@
 #define US 1000000LL
 #define BED_PENDING 4096
 #define BED_SAID 512
+#define BED_STRANGER 9999 /* its IKE_SA */
 
 struct said {
 	int64_t at;
@@ -50,6 +51,7 @@ struct bed {
 	bool up[8];  /* SAs that charon has; [i]: of peer number i */
 	uint64_t generation;
 	bool shut_told; /* some endpoint is shut in clear */
+	int stranger;   /* an SA for this peer's addresses that another key built */
 	int enomem;     /* how many steps ran out of memory */
 };
 
@@ -239,8 +241,8 @@ static inline void bed_sa(struct bed *b, int i, bool up)
 
 static inline void bed_list(struct bed *b, uint64_t id)
 {
-	static struct bed_row rows[8];
-	struct engine_sa_row all[8];
+	static struct bed_row rows[9];
+	struct engine_sa_row all[9];
 	struct engine_event ev = {.type = ENGINE_EV_SAS};
 	size_t n = 0;
 
@@ -249,6 +251,12 @@ static inline void bed_list(struct bed *b, uint64_t id)
 			continue;
 		bed_row(b, i, &rows[i]);
 		all[n++] = rows[i].row;
+	}
+	if (b->stranger) {
+		bed_row(b, b->stranger, &rows[8]);
+		rows[8].remote[5] = rows[8].remote[5] == '0' ? '1' : '0';
+		rows[8].row.id = BED_STRANGER;
+		all[n++] = rows[8].row;
 	}
 	ev.sas.effect_id = id;
 	ev.sas.rows = all;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 static void *short_calloc(size_t n, size_t size);
+#define ARENA_BLOCK 512U /* so that words need memory in each step */
 #define calloc short_calloc
 #include "engine/engine.c"
 #include "engine/map.c"
@@ -53,6 +54,8 @@ static void admitted(struct bed *b, const struct engine_fw_peer *p, const char *
 
 	if (i < 1 || i >= PEERS || !may_be(b, i))
 		fail_msg("%s: \"%s\" is admitted", why, p->peer);
+	if (b->stranger && i == b->stranger)
+		fail_msg("%s: %s is admitted beside another key's SA", why, p->peer);
 	assert_int_equal(p->addr4.bytes[3], i + 1);
 	assert_true(p->class_in && p->class_out);
 	in_table[i] = true;
@@ -87,6 +90,9 @@ static void carry_out(struct bed *b, const struct engine_effect *fx)
 		assert_int_equal(strncmp(fx->conn, "ovl.", 4), 0);
 		break;
 	case ENGINE_FX_TERMINATE:
+		if (fx->terminate.ike_id == BED_STRANGER ||
+		        (fx->terminate.conn && fx->terminate.conn[4] == 'a' + b->stranger))
+			b->stranger = 0;
 		assert_true(!fx->terminate.conn || !strncmp(fx->terminate.conn, "ovl.", 4));
 		break;
 	case ENGINE_FX_LIST_SAS:
@@ -111,7 +117,7 @@ static void carry_out(struct bed *b, const struct engine_effect *fx)
 
 #define AT(n) ", endpoints: [192.0.2." #n "]"
 static const char *const morning[PEERS] = {
-        AT(1), AT(2), AT(3), ", endpoints: [d.example]", AT(5), AT(6), AT(7), AT(8)};
+        AT(1), AT(2), AT(3), ", endpoints: [d.example]", AT(5), AT(6), AT(7), NULL};
 static const char *const evening[PEERS] = {
         AT(1), AT(2), NULL, ", endpoints: [d.example]", AT(15), AT(6), NULL, AT(8)};
 
@@ -136,6 +142,7 @@ static void day(struct bed *b)
 
 	bed_own_key(b);
 	bed_swap(b, bed_policy(morning, PEERS, 1));
+	b->stranger = 4;
 	bed_charon(b, true);
 	bed_pass(b, 3 * US);
 	stranger(b);
@@ -167,6 +174,7 @@ static void all_is_well(struct bed *b, const char *what)
 		fail_msg("%s: settled %d, %zu up, %zu admitted, %zu revoking", what, v.settled,
 		        v.n_up, v.n_admitted, v.n_revoking);
 	}
+	assert_int_equal(b->stranger, 0);
 	for (int i = 1; i < PEERS; i++) {
 		assert_int_equal(in_table[i], may_be(b, i));
 		assert_int_equal(b->up[i], may_be(b, i));
