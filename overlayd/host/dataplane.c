@@ -2,6 +2,7 @@
 #include "host/dataplane.h"
 
 #include "host/charon.h"
+#include "host/pathmtu.h"
 #include "host/routes.h"
 #include "host/world.h"
 
@@ -13,15 +14,19 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define SETTLE_US 50000   /* between two looks at least */
-#define ADDRESS_US 200000 /* from adding an address to charon's knowing it */
-#define RETRY_US 1000000  /* after a failure that no effect tells of */
+#define SETTLE_US 50000        /* between two looks at least */
+#define ADDRESS_US 200000      /* from adding an address to charon's knowing it */
+#define RETRY_US 1000000       /* after a failure that no effect tells of */
+#define PATHS_US 5000000       /* between two rounds of all paths in use */
+#define PATHS_MORE_US 100000   /* between two parts of a round */
+#define PATHS_AGAIN_US 1000000 /* after a change of the main table's routes */
 
 struct dataplane {
 	struct world *world;
 	struct rtnl *rt;
 	sd_event_source *io;
 	sd_event_source *timer;
+	sd_event_source *path_timer;
 	const struct plane *plane;
 	char why[256];
 	char trouble[256];
@@ -29,7 +34,9 @@ struct dataplane {
 	bool spec_known; /* the engine has spoken */
 	bool wanted;
 	struct routes_spec spec;
-	uint32_t mtu;
+	uint32_t mtu; /* the engine's limit */
+	uint32_t mtu_told;
+	struct pathmtu paths;
 
 	struct rtnl_link device; /* index 0: not there */
 	char expected[16];       /* its name, before it was ever seen */
@@ -46,6 +53,14 @@ struct dataplane {
 
 /* ---- the device and what leads to it ------------------------------------------------------- */
 
+/* What the engine allows, the plane can, and the narrowest path carries. */
+static uint32_t mtu_wanted(const struct dataplane *dp)
+{
+	uint32_t most = dp->plane->mtu < dp->mtu ? dp->plane->mtu : dp->mtu;
+
+	return pathmtu_limit(&dp->paths, most);
+}
+
 /* Finds or makes the device; dp->device.index is 0 if it is not there. */
 static int device_look(struct dataplane *dp)
 {
@@ -58,7 +73,7 @@ static int device_look(struct dataplane *dp)
 			dp->device.index = 0;
 		return 0;
 	}
-	ret = dp->plane->ensure(dp->rt, dp->mtu, &link, dp->trouble, sizeof(dp->trouble));
+	ret = dp->plane->ensure(dp->rt, mtu_wanted(dp), &link, dp->trouble, sizeof(dp->trouble));
 	if (ret == 1) {
 		dp->device = link;
 		snprintf(dp->expected, sizeof(dp->expected), "%s", link.name);
@@ -138,12 +153,29 @@ static void look_at(struct dataplane *dp, int64_t when)
 	sd_event_source_set_enabled(dp->timer, SD_EVENT_ONESHOT);
 }
 
+static void mtu_tell(struct dataplane *dp)
+{
+	char addr[64];
+
+	if (!dp->device.index || dp->device.mtu == dp->mtu_told)
+		return;
+	if (dp->mtu_told && dp->paths.addr.family) {
+		policy_addr_print(&dp->paths.addr, addr, sizeof(addr));
+		log_notice("data plane: MTU %u instead of %u: the path to %s carries %u bytes",
+		        dp->device.mtu, dp->mtu_told, addr, dp->paths.path);
+	} else if (dp->mtu_told) {
+		log_notice("data plane: MTU %u instead of %u", dp->device.mtu, dp->mtu_told);
+	}
+	dp->mtu_told = dp->device.mtu;
+}
+
 static void dataplane_check(struct dataplane *dp)
 {
 	if (dataplane_sync(dp)) {
 		log_error("data plane: %s", dp->trouble);
 		look_at(dp, world_now_us() + RETRY_US);
 	}
+	mtu_tell(dp);
 	plane_tell(dp);
 }
 
@@ -163,6 +195,42 @@ void dataplane_run(struct dataplane *dp, const struct engine_effect *fx)
 	ret = dataplane_sync(dp);
 	world_result(dp->world, fx->id, ret, dp->trouble);
 	look_at(dp, world_now_us()); /* tells the engine if the device came or went */
+}
+
+/* ---- how wide the paths beneath are ------------------------------------------------------------
+ */
+
+static void paths_at(struct dataplane *dp, int64_t when)
+{
+	sd_event_source_set_time(dp->path_timer, (uint64_t)when);
+	sd_event_source_set_enabled(dp->path_timer, SD_EVENT_ONESHOT);
+}
+
+/*
+ * One wakeup in 5 s as long as a tunnel is up: what an ICMP error has told the kernel of a path is
+ * told by no event, and until it is seen large packets may vanish.
+ */
+static int on_paths(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct dataplane *dp = user;
+	struct engine_view view;
+	bool more;
+
+	(void)source, (void)usec;
+	more = pathmtu_look(&dp->paths, dp->rt, dp->world->engine);
+	if (dp->plane && dp->device.index && mtu_wanted(dp) != dp->device.mtu)
+		dataplane_check(dp);
+	engine_look(dp->world->engine, &view);
+	if (more)
+		paths_at(dp, world_now_us() + PATHS_MORE_US);
+	else if (view.n_up)
+		paths_at(dp, world_now_us() + PATHS_US);
+	return 0;
+}
+
+void dataplane_paths_changed(struct dataplane *dp)
+{
+	paths_at(dp, world_now_us() + SETTLE_US);
 }
 
 /* ---- which plane ----------------------------------------------------------------------------- */
@@ -219,6 +287,8 @@ void dataplane_look(const struct dataplane *dp, struct dataplane_view *out)
 	*out = (struct dataplane_view){.plane = dp->plane,
 	        .device = dp->device.index ? dp->device.name : NULL,
 	        .mtu = dp->device.index ? dp->device.mtu : 0,
+	        .path = dp->paths.path,
+	        .path_to = dp->paths.addr,
 	        .why = dp->why,
 	        .trouble = dp->trouble};
 }
@@ -313,13 +383,17 @@ static int on_monitor(sd_event_source *source, int fd, uint32_t revents, void *u
 	int64_t now = world_now_us();
 
 	(void)source, (void)fd, (void)revents;
-	if (changed) {
+	if (changed & ~RTNL_CHANGED_MAIN) {
 		int64_t earliest = dp->looked_us + SETTLE_US;
 
 		look_at(dp, now > earliest ? now : earliest);
 	}
 	if (changed & RTNL_CHANGED_ADDR)
 		underlay_tell(dp);
+	if (changed & (RTNL_CHANGED_LINK | RTNL_CHANGED_ADDR | RTNL_CHANGED_MAIN)) {
+		pathmtu_forget(&dp->paths);
+		paths_at(dp, now + (changed == RTNL_CHANGED_MAIN ? PATHS_AGAIN_US : SETTLE_US));
+	}
 	return 0;
 }
 
@@ -331,7 +405,7 @@ int dataplane_new(struct world *world, struct dataplane **out, char *err, size_t
 	if (!dp)
 		return -ENOMEM;
 	dp->world = world;
-	dp->mtu = 1400;
+	dp->mtu = PATHMTU_MOST;
 	snprintf(dp->why, sizeof(dp->why), "charon has not told yet what it can do");
 	ret = rtnl_open(&dp->rt, ROUTES_TABLE);
 	if (!ret)
@@ -342,6 +416,11 @@ int dataplane_new(struct world *world, struct dataplane **out, char *err, size_t
 		        world->event, &dp->timer, CLOCK_BOOTTIME, UINT64_MAX, 1000, on_timer, dp);
 	if (ret >= 0)
 		ret = sd_event_source_set_enabled(dp->timer, SD_EVENT_OFF);
+	if (ret >= 0)
+		ret = sd_event_add_time(world->event, &dp->path_timer, CLOCK_BOOTTIME, UINT64_MAX,
+		        SETTLE_US, on_paths, dp);
+	if (ret >= 0)
+		ret = sd_event_source_set_enabled(dp->path_timer, SD_EVENT_OFF);
 	if (ret < 0) {
 		snprintf(err, err_size, "cannot open rtnetlink: %s", strerror(-ret));
 		dataplane_free(dp);
@@ -358,6 +437,7 @@ void dataplane_free(struct dataplane *dp)
 		return;
 	sd_event_source_disable_unref(dp->io);
 	sd_event_source_disable_unref(dp->timer);
+	sd_event_source_disable_unref(dp->path_timer);
 	rtnl_close(dp->rt);
 	free(dp);
 }

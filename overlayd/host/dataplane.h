@@ -24,6 +24,9 @@ void dataplane_run(struct dataplane *dp, const struct engine_effect *fx);
 /* charon was asked what it can do: now the plane can be chosen. */
 void dataplane_charon_known(struct dataplane *dp);
 
+/* A tunnel came up or went: the paths in use are others now. May be called within an effect. */
+void dataplane_paths_changed(struct dataplane *dp);
+
 /* if_id for SAs, 0: none. */
 uint32_t dataplane_if_id(const struct dataplane *dp);
 /* The overlay device's name, as known now or to be expected; never NULL. */
@@ -40,8 +43,10 @@ struct dataplane_view {
 	const struct plane *plane; /* NULL: none yet */
 	const char *device;        /* or NULL when it is not there */
 	uint32_t mtu;
-	const char *why;     /* why this plane; or what lacks */
-	const char *trouble; /* what fails now, "" if nothing */
+	uint32_t path; /* bytes that the narrowest underlay path in use carries; 0: not known */
+	struct policy_addr path_to; /* the peer's end of it; family 0: not known */
+	const char *why;            /* why this plane; or what lacks */
+	const char *trouble;        /* what fails now, "" if nothing */
 };
 void dataplane_look(const struct dataplane *dp, struct dataplane_view *out);
 

@@ -7,8 +7,10 @@
 
 #include "host/charon.h"
 #include "host/dataplane.h"
+#include "host/pathmtu.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,26 @@ __attribute__((format(printf, 5, 6))) static void check_add(
 	                                      level, "text", text, "mend", mend));
 }
 
+static void check_mtu(json_t *checks, const struct dataplane_view *plane)
+{
+	uint32_t over = pathmtu_overhead(plane->path_to.family);
+	char addr[INET6_ADDRSTRLEN];
+
+	if (!plane->device || !plane->path)
+		return;
+	policy_addr_print(&plane->path_to, addr, sizeof(addr));
+	if (plane->path < PATHMTU_LEAST + over)
+		check_add(checks, "path MTU", "bad",
+		        "widen that path, or let fragments of UDP through its firewalls",
+		        "the path to %s carries %u bytes; less than %u do not hold a packet of "
+		        "%u bytes, the least for IPv6: large packets are sent in fragments",
+		        addr, plane->path, PATHMTU_LEAST + over, PATHMTU_LEAST);
+	else
+		check_add(checks, "path MTU", "ok", "",
+		        "%u; the narrowest path in use, to %s, carries %u bytes", plane->mtu, addr,
+		        plane->path);
+}
+
 static void check_plane(json_t *checks, const struct world *world)
 {
 	struct dataplane_view plane;
@@ -49,9 +71,7 @@ static void check_plane(json_t *checks, const struct world *world)
 		check_add(checks, "data plane", "ok", "", "%s, device %s, MTU %u: %s",
 		        plane.plane->name, plane.device ? plane.device : "not there", plane.mtu,
 		        plane.why);
-	if (plane.device && plane.mtu < 1280)
-		check_add(checks, "MTU", "bad", "set the device's MTU to 1280 at least",
-		        "the overlay device's MTU of %u is too small for IPv6", plane.mtu);
+	check_mtu(checks, &plane);
 }
 
 static void check_algorithms(json_t *checks, const struct charon_facts *charon)

@@ -63,17 +63,19 @@ static int link_row(const struct nlmsghdr *nlh, void *user)
 	return MNL_CB_OK;
 }
 
-int rtnl_link_by_name(struct rtnl *rt, const char *name, struct rtnl_link *out)
+/* Index 0: by name. The answer is one link and an acknowledgement. */
+static int link_ask(struct rtnl *rt, uint32_t index, const char *name, struct rtnl_link *out)
 {
 	struct rtnl_request req;
 	struct rtnl_link link = {0};
 	struct ifinfomsg *ifi;
 	int err;
 
-	/* The answer is one link and an acknowledgement. */
 	ifi = rtnl_request_init(&req, RTM_GETLINK, NLM_F_ACK, sizeof(*ifi));
 	ifi->ifi_family = AF_UNSPEC;
-	mnl_attr_put_strz(req.nlh, IFLA_IFNAME, name);
+	ifi->ifi_index = (int)index;
+	if (!index)
+		mnl_attr_put_strz(req.nlh, IFLA_IFNAME, name);
 	err = rtnl_request_query(rt, &req, link_row, &link);
 	if (err == -ENODEV)
 		return 0;
@@ -83,6 +85,16 @@ int rtnl_link_by_name(struct rtnl *rt, const char *name, struct rtnl_link *out)
 		return 0;
 	*out = link;
 	return 1;
+}
+
+int rtnl_link_by_name(struct rtnl *rt, const char *name, struct rtnl_link *out)
+{
+	return link_ask(rt, 0, name, out);
+}
+
+int rtnl_link_by_index(struct rtnl *rt, uint32_t index, struct rtnl_link *out)
+{
+	return index ? link_ask(rt, index, NULL, out) : 0;
 }
 
 struct link_search {

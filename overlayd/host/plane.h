@@ -16,6 +16,7 @@
 struct plane {
 	const char *name; /* "xfrm", "libipsec" */
 	uint32_t if_id;   /* for every SA and policy; 0: none */
+	uint32_t mtu;     /* the most that its device may have */
 	bool traps;       /* can make a tunnel when the first packet wants one */
 	bool integrity;   /* can do integrity without encryption (GMAC) */
 	bool secpath;     /* the kernel itself knows which packets came out of an SA */

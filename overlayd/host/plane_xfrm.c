@@ -210,6 +210,7 @@ static int xfrm_remove(struct rtnl *rt)
 const struct plane plane_xfrm = {
         .name = "xfrm",
         .if_id = XFRM_IF_ID,
+        .mtu = 1415, /* 1500 less what ESP in UDP over IPv6 adds */
         .traps = true,
         .integrity = true,
         .secpath = true,

@@ -110,6 +110,8 @@ static unsigned int monitor_one(const struct rtnl *rt, const struct nlmsghdr *nl
 	case RTM_DELROUTE:
 		if (mnl_nlmsg_get_payload_len(nlh) < sizeof(struct rtmsg))
 			return 0;
+		if (route_table(nlh) == RT_TABLE_MAIN)
+			return RTNL_CHANGED_MAIN;
 		return route_table(nlh) == rt->table ? RTNL_CHANGED_ROUTE : 0;
 	case RTM_NEWRULE:
 	case RTM_DELRULE:

@@ -19,7 +19,8 @@
 #define RTNL_CHANGED_ADDR 2U
 #define RTNL_CHANGED_ROUTE 4U /* only of the table that was asked for */
 #define RTNL_CHANGED_RULE 8U
-#define RTNL_CHANGED_ALL 15U
+#define RTNL_CHANGED_MAIN 16U /* routes of the main table */
+#define RTNL_CHANGED_ALL 31U
 
 struct rtnl;
 
@@ -60,6 +61,7 @@ struct rtnl_link {
 };
 /* 1 found and *out filled; 0 no such link; negative errno. */
 int rtnl_link_by_name(struct rtnl *rt, const char *name, struct rtnl_link *out);
+int rtnl_link_by_index(struct rtnl *rt, uint32_t index, struct rtnl_link *out);
 /* The link of this kind, with carrier, whose name is prefix and digits; the lowest number of
  * several. As above. */
 int rtnl_link_by_kind(struct rtnl *rt, const char *kind, const char *prefix, struct rtnl_link *out);

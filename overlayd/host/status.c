@@ -145,9 +145,12 @@ static json_t *plane_json(const struct world *world, const struct engine_view *v
 
 	dataplane_look(world->dataplane, &plane);
 	why = plane.trouble[0] ? plane.trouble : view->plane_text[0] ? view->plane_text : plane.why;
-	return json_pack("{s:s, s:o, s:o, s:o}", "kind", plane.plane ? plane.plane->name : "none",
-	        "device", plane.device ? json_string(plane.device) : json_null(), "mtu",
-	        plane.device ? json_integer(plane.mtu) : json_null(), "why", text_json(why));
+	return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "kind",
+	        plane.plane ? plane.plane->name : "none", "device",
+	        plane.device ? json_string(plane.device) : json_null(), "mtu",
+	        plane.device ? json_integer(plane.mtu) : json_null(), "path_mtu",
+	        plane.path ? json_integer(plane.path) : json_null(), "path_to",
+	        addr_json(&plane.path_to), "why", text_json(why));
 }
 
 static json_t *policy_json(const struct world *world, const struct engine_view *view)

@@ -9,6 +9,7 @@
 #include "host/fwadapt.h"
 #include "host/names.h"
 #include "host/ops.h"
+#include "host/pathmtu.h"
 #include "host/policyload.h"
 #include "host/watch.h"
 
@@ -66,6 +67,8 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 		names_run(world->names, fx);
 		return;
 	case ENGINE_FX_NOTICE:
+		if (fx->notice.code == ENGINE_N_UP)
+			dataplane_paths_changed(world->dataplane);
 		ops_notice(world, &fx->notice);
 		return;
 	}
@@ -255,7 +258,8 @@ static int key_ensure(struct world *world, char *err, size_t err_size)
 
 static int engine_make(struct world *world)
 {
-	struct engine_config config = {.wall_floor_s = world->clock.floor};
+	/* The MTU is the host's to know: it depends on the plane and the paths. */
+	struct engine_config config = {.wall_floor_s = world->clock.floor, .mtu = PATHMTU_MOST};
 
 	if (getrandom(&config.seed, sizeof(config.seed), 0) != sizeof(config.seed))
 		config.seed = (uint64_t)world_now_us();
