@@ -31,8 +31,7 @@ struct builder {
 
 /* ---- before libfyaml sees it */
 
-/* Bytes of the character at s, 0 when it is no valid UTF-8 (RFC 3629). */
-static size_t utf8_len(const unsigned char *s, size_t left)
+size_t pol_utf8_len(const unsigned char *s, size_t left)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
 	size_t len = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
@@ -133,7 +132,7 @@ static bool text_check(struct pol_ctx *ctx)
 		return false;
 	}
 	for (size_t i = 0; i < source->len;) {
-		size_t left = source->len - i, len = utf8_len(s + i, left);
+		size_t left = source->len - i, len = pol_utf8_len(s + i, left);
 		const char *fault = char_fault(s + i, len, left);
 
 		if (fault) {

@@ -10,6 +10,7 @@
 #define OVERLAYD_POLICY_YAML_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define POL_YAML_DEPTH 16U
@@ -46,5 +47,8 @@ struct pol_ctx;
  */
 struct pol_node *pol_yaml_parse(struct pol_ctx *ctx, bool *empty);
 void pol_yaml_done(struct pol_yaml *yaml);
+
+/* Bytes of the character at s, 0 when it is no valid UTF-8 (RFC 3629). */
+size_t pol_utf8_len(const unsigned char *s, size_t left);
 
 #endif

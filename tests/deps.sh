@@ -14,8 +14,8 @@ build="gcc libc6-dev make pkg-config libfyaml-dev libnftnl-dev libmnl-dev libsys
 # kernel-libipsec in libcharon-extra-plugins.
 bed="strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins
 	nftables iproute2 util-linux procps tcpdump socat openssl python3"
-# clang: libFuzzer. The man pages: scdoc.
-check="libcmocka-dev clang clang-format cppcheck scdoc"
+# clang: libFuzzer. The man pages: scdoc. The tool whose files we write and read: minisign.
+check="libcmocka-dev clang clang-format cppcheck scdoc minisign"
 
 case ${1:-all} in
 build) want=$build ;;
