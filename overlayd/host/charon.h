@@ -35,8 +35,15 @@ const struct charon_facts *charon_facts(const struct charon *charon);
 void charon_run(struct charon *charon, const struct engine_effect *fx);
 /* dataplane_settles_us() has changed. */
 void charon_pause(struct charon *charon);
-/* Foreign connections that pin no key, for the doctor: calls done once, later. -ENOTCONN. */
-typedef void charon_foreign_fn(void *user, int error, const char *const *names, size_t n);
+/* A connection that is not ours and may let in whom it should not. */
+struct charon_foreign_row {
+	char *name;
+	bool unpinned; /* takes any public key that charon trusts, an overlay peer's too */
+	bool covers;   /* its peer may ask for addresses of the overlay */
+};
+/* For the doctor: calls done once, later; rows are valid during the call. -ENOTCONN. */
+typedef void charon_foreign_fn(
+        void *user, int error, const struct charon_foreign_row *rows, size_t n);
 int charon_list_foreign(struct charon *charon, charon_foreign_fn *done, void *user);
 
 /* ---- charon_conn.c ---- */

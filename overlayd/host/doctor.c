@@ -187,13 +187,34 @@ static void check_clock(json_t *checks, struct world *world)
 	int64_t behind = state_clock_now(&world->clock) - (int64_t)time(NULL);
 
 	if (behind > 120)
-		check_add(checks, "clock", "warn", "set the clock (chronyc makestep)",
+		check_add(checks, "clock", "warn",
+		        "set the clock (chronyc makestep); if it is right now and was wrong "
+		        "before: stop overlayd, remove clock in its state directory, start it",
 		        "the system's clock is %lld s behind a time this node has seen before; "
-		        "`until` "
-		        "and `hours` are judged by the later one",
+		        "`until` is judged by the later one",
 		        (long long)behind);
 	else
 		check_add(checks, "clock", "ok", "", "not behind any time seen before");
+}
+
+/* With the kernel's default, an address on lo is answered for on every link: ip-sysctl. */
+static void check_arp(json_t *checks, const struct engine_view *view)
+{
+	char text[8] = "";
+	FILE *in = fopen("/proc/sys/net/ipv4/conf/all/arp_ignore", "re");
+
+	if (in && !fgets(text, sizeof(text), in))
+		text[0] = 0;
+	if (in)
+		fclose(in);
+	if (text[0] == '0' && view->self && view->self->addr4.family)
+		check_add(checks, "ARP", "warn", "sysctl net.ipv4.conf.all.arp_ignore=1",
+		        "neighbours on the underlay can find out this node's overlay address by "
+		        "asking for it; they cannot reach it");
+	else if (text[0])
+		check_add(checks, "ARP", "ok", "",
+		        "this node does not answer for its overlay "
+		        "address on the underlay");
 }
 
 static json_t *doctor_json(json_t *checks)
@@ -201,25 +222,42 @@ static json_t *doctor_json(json_t *checks)
 	return json_pack("{s:o}", "checks", checks);
 }
 
-static void on_foreign(void *user, int error, const char *const *names, size_t n)
+/* Kernel ESP knows our SAs by their if_id; of libipsec all come out of the one device. */
+static void foreign_tell(
+        json_t *checks, const struct charon_foreign_row *row, const struct dataplane_view *plane)
 {
-	struct doctor *doctor = user;
-	json_t *checks = doctor->checks;
-	json_t *result;
-
-	if (error)
-		check_add(checks, "foreign connections", "warn", "", "charon did not list them: %s",
-		        strerror(-error));
-	else if (!n)
-		check_add(checks, "foreign connections", "ok", "",
-		        "every other public key connection in charon pins its peer's key");
-	for (size_t i = 0; i < n; i++)
+	if (row->covers && plane->plane && !plane->plane->secpath)
+		check_add(checks, "foreign connections", "bad",
+		        "narrow its remote_ts, or use kernel ESP (charon without kernel-libipsec)",
+		        "connection %s lets its peer ask for addresses of the overlay: by "
+		        "kernel-libipsec it could speak as any node",
+		        row->name);
+	if (row->unpinned)
 		check_add(checks, "foreign connections", "warn",
 		        "pin the peer's key (remote.pubkeys) or a CA (remote.cacerts)",
 		        "connection %s pins no key: any key that charon trusts, an overlay peer's "
-		        "too, "
-		        "is accepted there",
-		        names[i]);
+		        "too, is accepted there",
+		        row->name);
+}
+
+static void on_foreign(void *user, int error, const struct charon_foreign_row *rows, size_t n)
+{
+	struct doctor *doctor = user;
+	json_t *checks = doctor->checks;
+	struct dataplane_view plane;
+	size_t before;
+	json_t *result;
+
+	dataplane_look(doctor->world->dataplane, &plane);
+	before = json_array_size(checks);
+	if (error)
+		check_add(checks, "foreign connections", "warn", "", "charon did not list them: %s",
+		        strerror(-error));
+	for (size_t i = 0; i < n; i++)
+		foreign_tell(checks, &rows[i], &plane);
+	if (json_array_size(checks) == before)
+		check_add(checks, "foreign connections", "ok", "",
+		        "none of charon's other connections can let anybody into the overlay");
 	result = doctor_json(checks);
 	if (result)
 		control_call_reply(doctor->call, result);
@@ -246,6 +284,7 @@ int doctor_run(struct world *world, struct control_call *call, json_t **out)
 	check_port(doctor->checks, &view);
 	check_peers(doctor->checks, world, &view);
 	check_clock(doctor->checks, world);
+	check_arp(doctor->checks, &view);
 	if (charon_list_foreign(world->charon, on_foreign, doctor) == 0)
 		return CONTROL_LATER;
 	*out = doctor_json(doctor->checks);
