@@ -26,7 +26,31 @@
 /* ---- guard
  * --------------------------------------------------------------------------------------- */
 
-static int guard_commit(const struct policy *policy, char *err, size_t err_size)
+/* Where peers are in clear, names excepted: there is no network yet to ask for them. */
+static int endpoints_add(
+        struct fw_ruleset *rs, const struct policy *policy, const struct policy_key *own_key)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < policy->n_peers; i++) {
+		const struct policy_peer *peer = &policy->peers[i];
+
+		if (policy_key_compare(&peer->key, own_key) == 0)
+			continue;
+		for (size_t k = 0; k < peer->n_endpoints && !err; k++) {
+			struct fw_addr addr;
+
+			if (!peer->endpoints[k].addr.family)
+				continue;
+			fwrules_addr(&peer->endpoints[k].addr, &addr);
+			err = fw_ruleset_add_endpoint(rs, &addr);
+		}
+	}
+	return err;
+}
+
+static int guard_commit(
+        const struct policy *policy, const struct policy_key *own_key, char *err, size_t err_size)
 {
 	struct engine_fw_base base = {.policy = policy};
 	struct fwrules_world rules = {0};
@@ -37,6 +61,8 @@ static int guard_commit(const struct policy *policy, char *err, size_t err_size)
 	int ret;
 
 	ret = fwrules_make(&base, &rules, &rs, err, err_size);
+	if (!ret)
+		ret = endpoints_add(rs, policy, own_key);
 	if (!ret)
 		ret = fw_guard_ruleset(rs, &guard);
 	if (!ret)
@@ -55,6 +81,8 @@ static int guard_commit(const struct policy *policy, char *err, size_t err_size)
 
 int world_guard(const struct world_options *options, char *err, size_t err_size)
 {
+	struct policy_key own_key = {{0}};
+	char path[PATH_MAX], why[256];
 	struct policy *policy;
 	char *report = NULL;
 	bool last_good;
@@ -70,7 +98,10 @@ int world_guard(const struct world_options *options, char *err, size_t err_size)
 		        options->config_dir);
 		return ret;
 	}
-	ret = guard_commit(policy, err, err_size);
+	/* Before the first start there is none: then no peer is us. */
+	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, options->state_dir);
+	(void)nodekey_load(path, own_key.raw, why, sizeof(why));
+	ret = guard_commit(policy, &own_key, err, err_size);
 	policy_unref(policy);
 	return ret;
 }
@@ -201,8 +232,10 @@ static int flush_charon(struct flush *flush, char *err, size_t err_size)
 	if (!ret)
 		ret = flush->error;
 	if (ret)
-		snprintf(err, err_size, "charon at %s did not end all tunnels: %s", path,
-		        strerror(-ret));
+		snprintf(err, err_size,
+		        "charon at %s did not end all tunnels: %s; so addresses, routes and the "
+		        "table stay: restart or stop charon and flush again",
+		        path, strerror(-ret));
 	return ret;
 }
 
@@ -234,8 +267,10 @@ static int flush_table(struct flush *flush, char *err, size_t err_size)
 	int ret = fw_open(&fw, &fe);
 
 	if (!ret) {
-		flush->table = fwadapt_table_is_there(fw);
+		bool there = fwadapt_table_is_there(fw);
+
 		ret = fw_remove(fw, &fe);
+		flush->table = there && !ret;
 	}
 	fw_close(fw);
 	if (ret)
@@ -270,7 +305,7 @@ static bool daemon_runs(const char *run_dir)
 int world_flush(const struct world_options *options, char *err, size_t err_size)
 {
 	struct flush flush = {.options = options};
-	int charon, kernel;
+	int ret;
 
 	if (daemon_runs(options->run_dir)) {
 		snprintf(err, err_size,
@@ -279,13 +314,12 @@ int world_flush(const struct world_options *options, char *err, size_t err_size)
 		        "overlayd)");
 		return -EBUSY;
 	}
-	/* Tunnels first, while the firewall still stands. */
-	charon = flush_charon(&flush, err, err_size);
-	if (charon)
-		log_error("%s", err);
-	kernel = flush_kernel(&flush, err, err_size);
+	/* Tunnels first: while they stand, so does the firewall. */
+	ret = flush_charon(&flush, err, err_size);
+	if (!ret)
+		ret = flush_kernel(&flush, err, err_size);
 	log_notice("taken away: %u tunnels, %u connections%s, %u addresses, rules and routes%s",
 	        flush.sas, flush.conns, flush.key ? ", our key in charon's memory" : "",
 	        flush.things, flush.table ? ", the table inet " FW_TABLE : "");
-	return kernel ? kernel : charon;
+	return ret;
 }

@@ -60,10 +60,25 @@ expect_within 'client_flows node17 steady 0.5' 30 "the old connection flows on"
 overlayd_stop node17
 has_key() { vici "$1" get-keys | grep -qE '[0-9a-f]{40}'; }
 expect "charon holds our key" has_key node17
-expect "--flush" n node17 "$BED_B/overlayd" --flush --config "$BED_DIR/node17/etc" \
-	--state "$BED_DIR/node17/state" --run /run/overlayd --vici /run/charon.vici
+flush() {
+	n "$1" "$BED_B/overlayd" --"${2:-flush}" --config "$BED_DIR/$1/etc" --state "$BED_DIR/$1/state" \
+		--run /run/overlayd --vici /run/charon.vici
+}
+charon_freeze node17
+expect_not "--flush beside a charon that does not answer: refused" flush node17
+expect_said "so addresses, routes and the table stay" "and why"
+charon_thaw node17
+expect "the table stays" table node17
+expect_within 'sa_up node17 head1' 10 "as the tunnel does"
+expect "--flush" flush node17
 expect_said "taken away: 1 tunnels, 1 connections, our key in charon's memory, .* the table inet overlayd" \
 	"it says what"
 expect_not "the key is gone" has_key node17
 expect "no SA is left" sa_none node17 head1
+expect_not "no table is left" table node17
+
+# The guard shuts peers' underlay addresses before anything runs; our own is not a peer's.
+expect "--guard" flush node17 guard
+expect_within 'table node17 | grep -A3 "set endpoint4" | grep -F 192.0.2.10' 1 "the guard knows the peer's address"
+expect_not "and not ours" sh -c "nsenter -t $(<"$BED_DIR/node17/anchor") -n nft list set inet overlayd endpoint4 | grep -F 192.0.2.17"
 done_testing
