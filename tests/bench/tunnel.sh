@@ -6,12 +6,13 @@
 # of its own on one router; all are up all the time, and one after the other speaks.
 . "$(dirname "$0")/bed.sh"
 bed "$@"
-ROUNDS=${ROUNDS:-8}
+ROUNDS=${ROUNDS:-12}
+ROUNDS_BESIDE=${ROUNDS_BESIDE:-5} # of them with nebula, wireguard-go and plain
 SECONDS_EACH=${SECONDS_EACH:-1}
 BESIDE=${BESIDE-nebula wireguard plain} # what else to measure
 
 title tunnel "TCP throughput, one stream, both ends on this machine" \
-	"$ROUNDS rounds of $SECONDS_EACH s each, in turn and back; medians; ratios: median over the rounds"
+	"$ROUNDS rounds of $SECONDS_EACH s each, in turn and back ($ROUNDS_BESIDE for nebula, wireguard-go, plain); the best of each: other load only slows"
 if ! command -v iperf3 >/dev/null; then
 	skipped tunnel "TCP throughput" "iperf3 is missing: make deps-bench"
 	exit 0
@@ -194,12 +195,17 @@ print("%.1f %.4f" % (end["sum_received"]["bits_per_second"] / 1e6, float(sys.arg
 for ((r = 0; r < ROUNDS; r++)); do
 	order=$SIDES
 	[ $((r % 2)) = 0 ] || order=$(tr ' ' '\n' <<<"$SIDES" | tac | tr '\n' ' ')
-	for s in $order; do measure "$s" >>"$BED_DIR/$s.mbit"; done
+	for s in $order; do
+		case $s in
+		nebula | wireguard | plain) [ $r -lt "$ROUNDS_BESIDE" ] || continue ;;
+		esac
+		measure "$s" >>"$BED_DIR/$s.mbit"
+	done
 done
 
-ratio() { paste "$BED_DIR/overlayd.mbit" "$BED_DIR/$1.mbit" | awk '{print $1 / $3}' | median; }
-cpu_ratio() { paste "$BED_DIR/overlayd.mbit" "$BED_DIR/$1.mbit" | awk '{print $2 / $4}' | median; }
-column() { awk -v c="$2" '{print $c}' "$BED_DIR/$1.mbit" | median; }
+best() { awk '{print $1}' "$BED_DIR/$1.mbit" | maximum; }
+cpu() { awk '{print $2}' "$BED_DIR/$1.mbit" | median; }
+median_ratio() { paste "$BED_DIR/overlayd.mbit" "$BED_DIR/$1.mbit" | awk 'NF == 4 {print $1 / $3}' | median; }
 has() { [[ " $SIDES " = *" $1 "* ]]; }
 declare -A LABEL=([overlayd]="overlayd's tunnel (kernel-libipsec, firewall on)"
 	[swanctl]="the same SA by hand with swanctl, no firewall"
@@ -207,20 +213,20 @@ declare -A LABEL=([overlayd]="overlayd's tunnel (kernel-libipsec, firewall on)"
 	[nebula]="nebula" [wireguard]="wireguard-go" [plain]="no tunnel (veth and router)")
 for s in overlayd swanctl stateful nebula wireguard plain; do
 	if has $s; then
-		row tunnel "${LABEL[$s]}" "$(column $s 1)" Mbit/s
+		row tunnel "${LABEL[$s]}" "$(best $s)" Mbit/s
 	else
 		skipped tunnel "${LABEL[$s]}" "not installed: make deps-bench"
 	fi
 done
 for s in overlayd swanctl stateful nebula wireguard; do
-	if has $s; then row tunnel "tunnel's CPU, $s" "$(column $s 2)" ms/MB; fi
+	if has $s; then row tunnel "tunnel's CPU, $s" "$(cpu $s)" ms/MB; fi
 done
 if has swanctl; then
-	row tunnel "overlayd : by hand, no firewall" "$(ratio swanctl)" x ">=" 0.97
-	row tunnel "overlayd : by hand, one 'ct state' rule" "$(ratio stateful)" x
-	row tunnel "CPU, by hand without firewall : overlayd" "$(calc "1 / $(cpu_ratio swanctl)")" x
-	row tunnel "CPU, by hand with 'ct state' rule : overlayd" "$(calc "1 / $(cpu_ratio stateful)")" x
+	row tunnel "overlayd : by hand, no firewall" "$(calc "$(best overlayd) / $(best swanctl)")" x ">=" 0.97
+	row tunnel "the same, median of the rounds' ratios" "$(median_ratio swanctl)" x
+	row tunnel "overlayd : by hand, one 'ct state' rule" "$(calc "$(best overlayd) / $(best stateful)")" x
+	row tunnel "CPU, by hand without firewall : overlayd" "$(calc "$(cpu swanctl) / $(cpu overlayd)")" x
 fi
 for s in nebula wireguard; do
-	if has $s; then row tunnel "overlayd : $s" "$(ratio $s)" x; fi
+	if has $s; then row tunnel "overlayd : $s" "$(calc "$(best overlayd) / $(best $s)")" x; fi
 done

@@ -6,7 +6,7 @@
 . "$(dirname "$0")/bed.sh"
 bed "$@"
 PEERS=${PEERS:-200}
-ROUNDS=${ROUNDS:-5}
+ROUNDS=${ROUNDS:-9}
 
 site hq 192.0.2
 node hub hq 10
@@ -52,6 +52,8 @@ run_overlayd() {
 	await "grep -q 'connected to charon' $BED_DIR/hub/overlayd.log" 10 "overlayd and charon"
 	n hub "$BENCH_BIN/up" command /run/charon.vici "$PEERS" \
 		"cp $BED_DIR/full/peers.d/* $etc/peers.d/ && $BED_B/overlayctl reload >/dev/null" || exit 1
+	awk '{print $1 / 1e6}' "/proc/$(<"$BED_DIR/hub/overlayd.pid")/schedstat" >>"$BED_DIR/own.ms"
+	awk '{print $1 / 1e6}' /proc/"$(<"$BED_DIR/hub/charon.pid")"/task/*/schedstat | awk '{t += $1} END {print t}' >>"$BED_DIR/charon.ms"
 	overlayd_kill hub
 	n hub "$BED_B/overlayd" --flush --vici /none --state "$BED_DIR/hub/state" >/dev/null 2>&1
 	rm -f "$BED_DIR/hub/overlayd.log"
@@ -75,3 +77,5 @@ row up "overlayd, from the new policy on" "$(calc "$PEERS / $ours")" SAs/s
 row up "the barest loop over vici" "$(calc "$PEERS / $bare")" SAs/s
 row up "overlayd : barest loop" "$(calc "$bare / $ours")" x ">=" 0.9
 row up "the same, ratio of medians" "$(calc "$(median <"$BED_DIR/bare.s") / $(median <"$BED_DIR/overlayd.s")")" x
+row up "CPU of overlayd, its start included" "$(median <"$BED_DIR/own.ms")" ms
+row up "CPU of the charon that it drives" "$(median <"$BED_DIR/charon.ms")" ms
