@@ -77,6 +77,33 @@ static void test_no_way_round(void **state)
 	close(l);
 }
 
+/* We dial out from a port of our own that is spoken for. */
+static int dial_from(uint16_t port, const char *to, uint16_t to_port)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sockaddr_of("192.0.2.1", port, &sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+	assert_true(fd >= 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(fd, (void *)&sa, len), 0);
+	len = sockaddr_of(to, to_port, &sa);
+	assert_int_equal(connect(fd, (void *)&sa, len), -1);
+	return fd;
+}
+
+/* Answers to it come, though their port is a protected one. */
+static void test_answers_to_protected_ports(void **state)
+{
+	int l = socket_at(they, SOCK_STREAM, "192.0.2.3", 8083);
+	int c = dial_from(17001, "192.0.2.3", 8083);
+
+	(void)state;
+	assert_true(connected(c, WAIT_MS));
+	close(c);
+	close(l);
+}
+
 /* ---- lockdown ---- */
 
 static int locked(void **state)
@@ -188,6 +215,9 @@ static void test_lockdown_life(void **state)
 
 static void test_lockdown_manage(void **state)
 {
+	uint64_t before;
+	int c;
+
 	(void)state;
 	passes(they, "192.0.2.3", "192.0.2.1", 22);
 	passes(they, "2001:db8::3", "2001:db8::1", 22);
@@ -195,7 +225,11 @@ static void test_lockdown_manage(void **state)
 	drops(they, "2001:db8::2", "2001:db8::1", 22, "lockdown-in");
 	drops(they, "192.0.2.3", "192.0.2.1", 23, "lockdown-in");
 	drops(we, "192.0.2.1", "192.0.2.3", 22, "lockdown-out"); /* it manages us, not we it */
-	passes(they, "10.77.0.2", "10.77.0.1", 17001);           /* the overlay goes on */
+	before = count_of(fw, FW_COUNT_DROP, "lockdown-out");    /* nor from its port */
+	c = dial_from(22, "192.0.2.3", 8084);
+	await_drop(fw, "lockdown-out", before);
+	close(c);
+	passes(they, "10.77.0.2", "10.77.0.1", 17001); /* the overlay goes on */
 	passes(we, "fd77::1", "fd77::2", 9000);
 }
 
@@ -327,6 +361,7 @@ int main(void)
 	        T(test_no_clear_text),
 	        T(test_no_clear_text6),
 	        T(test_no_way_round),
+	        T(test_answers_to_protected_ports),
 	        L(test_lockdown_life),
 	        L(test_lockdown_manage),
 	        L(test_lockdown_neighbours),
