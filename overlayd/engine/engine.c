@@ -90,13 +90,13 @@ static void on_policy(struct engine *e, const struct policy *policy)
 		return;
 	if (e->policy && !memcmp(e->policy->digest, policy->digest, sizeof(policy->digest)))
 		return;
-	if (e->retry_policy) {
-		policy_unref(
-		        e->policy); /* never taken over: records still point into the old one */
-	} else {
+	if (e->merged) {
 		policy_unref(e->policy_old);
 		e->policy_old = e->policy;
+	} else {
+		policy_unref(e->policy); /* records still point into the one before it */
 	}
+	e->merged = false;
 	e->policy = policy_ref(policy);
 	notice(e, ENGINE_NOTICE, ENGINE_N_POLICY, NULL,
 	        "Policy of cluster %s, serial %llu, is in force: %zu peers.", policy->cluster,
@@ -345,7 +345,7 @@ static void run(struct engine *e)
 int engine_step(struct engine *e, const struct engine_event *event, struct engine_effects *out)
 {
 	out_reset(e);
-	if (!e->retry_policy) {
+	if (e->merged) {
 		policy_unref(e->policy_old);
 		e->policy_old = NULL;
 	}

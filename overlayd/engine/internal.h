@@ -256,6 +256,7 @@ struct engine {
 	int64_t present_offset_us, timers_present_us;
 
 	const struct policy *policy, *policy_old;
+	bool merged;       /* records point into `policy`; else into the old one, if any */
 	bool retry_policy; /* out of memory while it was taken over */
 	int64_t retry_policy_us;
 	const struct policy_peer *self;

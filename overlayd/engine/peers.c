@@ -270,10 +270,14 @@ static void take_failed(struct engine *e)
 /* The policy or our own key changed. */
 void peers_take_policy(struct engine *e)
 {
+	int err;
+
 	if (!e->policy || !e->have_key)
 		return;
 	self_find(e);
-	if (merge(e) || classes_make(e)) {
+	err = merge(e);
+	e->merged |= !err;
+	if (err || classes_make(e)) {
 		take_failed(e);
 		return;
 	}

@@ -269,7 +269,7 @@ static inline void bed_answer(
 {
 	static const struct policy_addr resolved = {2, {192, 0, 2, 77}};
 	struct engine_event ev = {.type = ENGINE_EV_RESULT};
-	int i = *peer ? *peer - 'a' : 0;
+	int i = strlen(peer) == 1 ? *peer - 'a' : 0; /* others: not of this bed */
 
 	ev.result.effect_id = id;
 	if (type == ENGINE_FX_LIST_SAS) {
