@@ -11,7 +11,7 @@
 #   lint      clang-format, cppcheck, shell syntax                with the ASan build, but for those
 #   layering  who may include whom (design 2)                     that measure (BED_MEASURES)
 #   fuzz      libFuzzer on every kept corpus, then FUZZ_SECONDS (10) of new inputs
-#   sim       SIM_SEEDS (40) short simulations
+#   sim       SIM_SEEDS (40) short simulations; SIM_ASAN_SEEDS (8) more in phase asan
 #
 # Every item's output goes to $LOGS; it is removed when all passed. An item passes by TAP lines
 # with a plan, or, without TAP, by its exit status (0 passed, 77 skipped). Skipped is not passed:
@@ -22,6 +22,7 @@ PHASES="build units lint layering fuzz sim asan netns"
 JOBS=${JOBS:-$(nproc)}
 FUZZ_SECONDS=${FUZZ_SECONDS:-10}
 SIM_SEEDS=${SIM_SEEDS:-40}
+SIM_ASAN_SEEDS=${SIM_ASAN_SEEDS:-8}
 B=${B:-build}
 BSAN=${BSAN:-$B-asan}
 BFUZZ=${BFUZZ:-$B-fuzz}
@@ -179,9 +180,10 @@ phase_sim() {
 }
 
 phase_asan() {
-	JOBS=1 item asan/build 600 make -j"$(nproc)" B="$BSAN" SAN=1 all units
+	JOBS=1 item asan/build 600 make -j"$(nproc)" B="$BSAN" SAN=1 all units simulator
 	finish
 	units_of asan "$BSAN"
+	item asan/sim 120 "$BSAN/tests/sim" --seed 1000 --seeds "$SIM_ASAN_SEEDS" --hours 1
 }
 
 phase_netns() {

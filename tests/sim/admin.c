@@ -73,8 +73,8 @@ static char *policy_write(struct world *w)
 		abort();
 	fprintf(f,
 	        "cluster: sim\nserial: %llu\noverlay: 10.77.0.0/16\nenforce: enforce\n"
-	        "firewall: guard\nsites:\n  s: { timezone: UTC }\nservices:\n",
-	        (unsigned long long)++w->serial);
+	        "firewall: %s\nsites:\n  s: { timezone: UTC }\nservices:\n",
+	        (unsigned long long)++w->serial, w->lockdown ? "lockdown" : "guard");
 	for (int r = 0; r < RULES; r++)
 		fprintf(f, "  svc%d: { ports: [tcp/%d] }\n", r, 1000 + r);
 	fprintf(f, "allow:\n");
@@ -245,11 +245,14 @@ void admin_change(struct world *w)
 		w->rules ^= 1U << rnd_below(w, RULES);
 	if (!w->rules)
 		w->rules = 1;
+	if (chance(w, 0.1))
+		w->lockdown = !w->lockdown;
 	admin_publish(w, chance(w, 0.5) ? 2 * US : 90 * US);
 }
 
 void admin_start(struct world *w)
 {
+	w->lockdown = chance(w, 0.3);
 	w->rules = 1U + (uint32_t)rnd_below(w, (1U << RULES) - 1);
 	for (int i = 0; i < w->n_nodes; i++)
 		if (chance(w, 0.8))

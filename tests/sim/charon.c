@@ -102,7 +102,11 @@ static void tell(struct world *w, struct node *n, enum engine_sa_change change,
 {
 	struct told t = {n->epoch, n->charon.gen, change, old_id, *sa, with_child};
 
-	/* charon tells all it says; that some is lost stands for a reader that is too slow. */
+	/*
+	 * charon tells all it says; that some is lost stands for a reader that is too slow. Not so
+	 * just after a start: an SA that was half-open in the first list is ended, as no try of
+	 * this run's; if it came up meanwhile and that is not heard, rule 9 would call it good.
+	 */
 	if (!n->engine || (trouble(w, 0.02) && w->now - n->up_since > 20 * US))
 		return;
 	at(w, w->now + 500, n, told, dup_mem(&t, sizeof(t)));

@@ -335,6 +335,8 @@ void check_settled(struct world *w)
 		engine_look(n->engine, &v);
 		if (v.charon != ENGINE_CHARON_READY)
 			unsettled(w, n, NULL, "is not ready");
+		if (n->kernel.lockdown != w->lockdown)
+			unsettled(w, n, NULL, "has not the firewall's mode");
 		settled_records(w, n);
 		settled_names(w, n);
 		if (v.self_active != n->kernel.plane_set)

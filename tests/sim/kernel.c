@@ -73,6 +73,7 @@ static void base(struct world *w, struct node *n, const struct engine_fw_base *b
 	struct fkernel *k = &n->kernel;
 
 	k->table = true;
+	k->lockdown = b->policy->firewall == POLICY_LOCKDOWN;
 	k->broken_since = -1;
 	k->n_elems = k->n_under = 0;
 	k->n_in = b->n_in;

@@ -76,7 +76,7 @@ struct under {
 };
 
 struct fkernel {
-	bool table;
+	bool table, lockdown;
 	struct under under[UNDERLAYS_MAX]; /* nothing of the cluster goes there in clear */
 	size_t n_under;
 	uint32_t class_in[64], class_out[64];
@@ -138,6 +138,7 @@ struct world {
 	struct node nodes[NODES_MAX];
 	struct member members[NODES_MAX];
 	uint32_t rules; /* allow lines in use */
+	bool lockdown;
 	uint64_t serial;
 	const struct policy *policy; /* the admin's latest */
 	bool calm;                   /* trouble is over */
