@@ -23,6 +23,7 @@
 
 #define CHILD_GRACE_US 1000000    /* before a duplicate is ended */
 #define SAME_SIDE_DUP_US 10000000 /* before the responder ends one of two of the initiator's */
+#define CHILDLESS_US 2000000      /* an IKE_SA of ours without a child: the try has failed */
 #define CROSSING_US 5000000       /* SAs built within this crossed each other */
 #define LEAVING_MAX_US 60000000   /* an SA that is being deleted for longer is ended by force */
 #define LIST_GAP_US 100000        /* between two lists */
@@ -471,6 +472,8 @@ bool sa_up(const struct sa *sa);
 
 /* judge.c */
 void sa_judge(struct engine *e, struct sa *sa);
+/* Established for a while, and still without a child. */
+bool sa_childless(const struct engine *e, const struct sa *sa);
 void sas_judge_peer(struct engine *e, struct peer *p);
 void sas_end_bad(struct engine *e);
 void sa_end_result(struct engine *e, uint32_t id);

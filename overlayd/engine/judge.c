@@ -4,16 +4,33 @@
 
 #include <stdio.h>
 
+/*
+ * The initiator's charon may have had a reason that is gone by now (libipsec had not heard of our
+ * address yet): so it goes first. The other end waits for it.
+ */
+static int64_t childless_max(const struct engine *e, const struct sa *sa)
+{
+	int64_t most = e->cfg.initiate_timeout_us;
+
+	return sa->initiator && CHILDLESS_US < most ? CHILDLESS_US : most;
+}
+
 /* A list of late says so too: an event may have been missed. */
 static bool seen_childless(const struct engine *e, const struct sa *sa)
 {
-	return sa->seen_us >= sa->childless_us + e->cfg.initiate_timeout_us / 2;
+	return sa->seen_us >= sa->childless_us + childless_max(e, sa) / 2;
+}
+
+bool sa_childless(const struct engine *e, const struct sa *sa)
+{
+	return sa->state == ENGINE_IKE_ESTABLISHED && !sa->gone && !sa_up(sa) &&
+	       e->now.mono_us - sa->childless_us >= childless_max(e, sa) && seen_childless(e, sa);
 }
 
 static enum sa_fault judge_age(const struct engine *e, const struct sa *sa)
 {
 	const struct peer *p = sa->peer;
-	int64_t now = e->now.mono_us, age = now - sa->since_us;
+	int64_t age = e->now.mono_us - sa->since_us;
 
 	switch (sa->state) {
 	case ENGINE_IKE_CONNECTING:
@@ -23,10 +40,7 @@ static enum sa_fault judge_age(const struct engine *e, const struct sa *sa)
 	case ENGINE_IKE_ESTABLISHED:
 		if (sa->unnamed || !p || p->trying || (p->best && p->best != sa))
 			return SA_FINE; /* being mended, or a duplicate */
-		return !sa_up(sa) && now - sa->childless_us >= e->cfg.initiate_timeout_us &&
-		                       seen_childless(e, sa)
-		               ? SA_STALE
-		               : SA_FINE;
+		return sa_childless(e, sa) ? SA_STALE : SA_FINE;
 	case ENGINE_IKE_LEAVING:
 	case ENGINE_IKE_OTHER:
 		return age >= LEAVING_MAX_US ? SA_STALE : SA_FINE;
@@ -106,9 +120,9 @@ static int64_t judge_again(const struct engine *e, const struct sa *sa)
 	case ENGINE_IKE_ESTABLISHED:
 		if (sa_up(sa))
 			return ENGINE_NEVER;
-		if (e->now.mono_us < sa->childless_us + e->cfg.initiate_timeout_us / 2)
-			return sa->childless_us + e->cfg.initiate_timeout_us / 2;
-		return sa->childless_us + e->cfg.initiate_timeout_us;
+		if (e->now.mono_us < sa->childless_us + childless_max(e, sa) / 2)
+			return sa->childless_us + childless_max(e, sa) / 2;
+		return sa->childless_us + childless_max(e, sa);
 	case ENGINE_IKE_LEAVING:
 	case ENGINE_IKE_OTHER:
 		return sa->since_us + LEAVING_MAX_US;
@@ -123,7 +137,7 @@ void sas_judge_peer(struct engine *e, struct peer *p)
 
 		sa_judge(e, sa);
 		if (!sa->fault && !sa->gone && sa->state == ENGINE_IKE_ESTABLISHED && !sa_up(sa) &&
-		        e->now.mono_us >= sa->childless_us + e->cfg.initiate_timeout_us / 2 &&
+		        e->now.mono_us >= sa->childless_us + childless_max(e, sa) / 2 &&
 		        !seen_childless(e, sa))
 			charon_want_list(e);
 		if (!sa->fault && !sa->gone && again > e->now.mono_us)

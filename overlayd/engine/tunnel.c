@@ -232,8 +232,21 @@ static void initiate(struct engine *e, struct peer *p)
 	peer_wake(p, p->try_until_us);
 }
 
+/* What we began came up, but without its child: it is of no use, and waiting does not help. */
+static bool came_childless(const struct engine *e, const struct peer *p)
+{
+	for (const struct sa *sa = p->sas; sa; sa = sa->next)
+		if (sa->initiator && !sa->fault && sa_childless(e, sa))
+			return true;
+	return false;
+}
+
 static void connect_step(struct engine *e, struct peer *p)
 {
+	if (p->trying && came_childless(e, p)) {
+		tunnel_failed(e, p, true, "its IKE_SA came up without a CHILD_SA");
+		sas_judge_peer(e, p); /* which ends it, before the next try would take it up */
+	}
 	if (p->trying && e->now.mono_us >= p->try_until_us)
 		tunnel_failed(e, p, false, "no answer in time");
 	if (p->trying) {
