@@ -26,6 +26,10 @@ tcp_server head1 10.77.0.1 17001
 await 'tcp_open node17 10.77.0.1 17001' 5 "node17 reaches head1"
 tcp_client node17 10.77.0.1 17001 steady
 expect_not "node18 is a stranger" tcp_open node18 10.77.0.1 17001
+# A stranger has the policy's files: what it would send to a node in clear ends at home.
+shut_endpoint() { n "$1" nft list set inet overlayd endpoint4 | grep -qF "$(underlay "$2")"; }
+expect_within 'shut_endpoint node18 head1' 3 "the stranger sends head1 nothing in clear"
+expect "a member neither" shut_endpoint node17 head1
 
 peer node18 "exec" 10.77.0.18
 policy_push $ALL
