@@ -150,7 +150,7 @@ anchor() {
 	unshare --net --mount --uts sh -c '
 		hostname "$1" && mount -t tmpfs tmpfs /run && ip link set lo up &&
 		sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0 &&
-		sysctl -qw net.ipv4.ping_group_range="0 0" &&
+		sysctl -qw net.ipv4.ping_group_range="0 0" && mount -t sysfs sysfs /sys &&
 		: >"$2/ready" && exec sleep infinity' anchor "$1" "$dir" &
 	echo $! >"$dir/anchor"
 	await "[ -e $dir/ready ]" 10 "namespaces of $1"

@@ -78,7 +78,7 @@ on_time() { # NODE LABEL WHAT
 	local late
 	await "! client_flows $1 $2 0.5" 3 "$3 stops" || return
 	late=$(($(last_beat "$1" "$2") - END_MONO))
-	expect "$3 stops on time ($late ms)" [ $late -gt -1000 ] && [ $late -lt $((1000 * BED_SLOW)) ]
+	expect "$3 stops on time ($late ms)" between $late -1000 $((1000 * BED_SLOW))
 }
 on_time node17 h1 "T5: until: the flow to head1"
 on_time head1 back "T5: until: the flow from head1"

@@ -9,19 +9,22 @@
   tcp.py send ADDRESS PORT MEGABYTES     send that much to `sink`; exit 0: it said that all came
   tcp.py sink ADDRESS PORT               count what each connection brings, answer its number
   tcp.py probe ADDRESS PORT SECONDS      exit 0: open; 1: refused, timeout, unreachable (said)
-  tcp.py scan ADDRESS FIRST-LAST SECONDS ports that answered, and how, at most 512 at a time
+  tcp.py scan ADDRESS FIRST-LAST SECONDS ports that answered, and how, at most SCAN_MOST at a time
   tcp.py ping ADDRESS SIZE               one ICMP echo with DF, exit 0: answered within 1 s
   tcp.py flood ADDRESS PORT SRC-PORT N   N connects from a fixed source port
 Each line begins with seconds of the monotonic clock, the same in all namespaces.
 """
 import errno
 import os
+import resource
 import select
 import selectors
 import socket
 import struct
 import sys
 import time
+
+SCAN_MOST = 4096
 
 
 def say(*words):
@@ -177,24 +180,34 @@ def probe(address, port, seconds):
 
 def scan(address, ports, seconds):
     first, last = map(int, ports.split("-"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (SCAN_MOST + 64, max(SCAN_MOST + 64, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     todo, pending, found = list(range(first, last + 1)), {}, {}
+    sel = selectors.DefaultSelector()
     while todo or pending:
-        while todo and len(pending) < 512:
+        while todo and len(pending) < SCAN_MOST:
             s = socket.socket(family(address))
             s.setblocking(False)
             port = todo.pop(0)
             e = s.connect_ex((address, port))
             if e in (0, errno.EINPROGRESS):
                 pending[s] = (port, time.monotonic() + float(seconds))
+                sel.register(s, selectors.EVENT_WRITE)
             else:
                 found[port] = errno.errorcode[e]
-        _, ready, _ = select.select([], list(pending), [], 0.05)
+                s.close()
+        ready = [key.fileobj for key, _ in sel.select(0.05)]
         t = time.monotonic()
-        for s in [x for x in pending if x in ready or pending[x][1] < t]:
-            port, _ = pending.pop(s)
-            if s in ready:
-                e = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                found[port] = errno.errorcode[e] if e else "open"
+        late = []
+        for s in pending:  # in the order in which they began
+            if pending[s][1] >= t:
+                break
+            late.append(s)
+        for s in ready:
+            e = s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            found[pending[s][0]] = errno.errorcode[e] if e else "open"
+        for s in set(ready + late):
+            sel.unregister(s)
+            del pending[s]
             s.close()
     for port in sorted(found):
         print(port, found[port])
