@@ -247,6 +247,10 @@ static void open_why(const struct charon *charon, int err, char *why, size_t siz
 		        "strongswan-starter, or "
 		        "strongswan), with the vici plugin loaded",
 		        charon->path);
+	else if (err == -EAGAIN)
+		snprintf(why, size,
+		        "charon at %s takes no connections: it hangs, or is stopped; restart it",
+		        charon->path);
 	else if (err == -EACCES)
 		snprintf(why, size, "charon's socket %s: permission denied; run overlayd as root",
 		        charon->path);

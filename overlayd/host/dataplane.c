@@ -64,7 +64,7 @@ static uint32_t mtu_wanted(const struct dataplane *dp)
 /* Finds or makes the device; dp->device.index is 0 if it is not there. */
 static int device_look(struct dataplane *dp)
 {
-	struct rtnl_link link = {0};
+	struct rtnl_link link = dp->device;
 	int ret;
 
 	if (!dp->plane) {
@@ -106,14 +106,14 @@ static int routes_sync(struct dataplane *dp)
 
 static int dataplane_sync(struct dataplane *dp)
 {
-	int ret;
+	int ret, err;
 
 	dp->looked_us = world_now_us();
 	dp->trouble[0] = 0;
 	ret = device_look(dp);
-	if (!ret)
-		ret = routes_sync(dp);
-	return ret;
+	/* Without a device what leads to it must go all the same. */
+	err = routes_sync(dp);
+	return ret ? ret : err;
 }
 
 /* Not from within an effect. */

@@ -2,13 +2,29 @@
 /* Links over rtnetlink: find one, set its MTU and bring it up. */
 #include "host/rtnl.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <linux/if_link.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+/* A TUN that root made for an ordinary user, or that outlives its program. */
+static bool tun_is_lent(const struct nlattr *data)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, data) {
+		uint16_t type = mnl_attr_get_type(attr);
+
+		if (type == IFLA_TUN_OWNER || type == IFLA_TUN_GROUP)
+			return true;
+		if (type == IFLA_TUN_PERSIST && mnl_attr_get_payload_len(attr) >= 1 &&
+		        mnl_attr_get_u8(attr))
+			return true;
+	}
+	return false;
+}
 
 static void info_read(const struct nlattr *info, struct rtnl_link *link)
 {
@@ -21,6 +37,8 @@ static void info_read(const struct nlattr *info, struct rtnl_link *link)
 		else if (mnl_attr_get_type(attr) == IFLA_INFO_DATA)
 			data = attr;
 	}
+	if (data && strcmp(link->kind, "tun") == 0)
+		link->lent = tun_is_lent(data);
 	if (!data || strcmp(link->kind, "xfrm") != 0)
 		return;
 	mnl_attr_for_each_nested(attr, data) {
@@ -100,7 +118,7 @@ int rtnl_link_by_index(struct rtnl *rt, uint32_t index, struct rtnl_link *out)
 struct link_search {
 	const char *kind;
 	const char *prefix;
-	unsigned long best; /* number after the prefix */
+	unsigned int count;
 	struct rtnl_link found;
 };
 
@@ -109,20 +127,15 @@ static int link_search_row(const struct nlmsghdr *nlh, void *user)
 	struct link_search *search = user;
 	size_t len = strlen(search->prefix);
 	struct rtnl_link link;
-	unsigned long number;
-	char *end;
 
 	if (nlh->nlmsg_type != RTM_NEWLINK)
 		return MNL_CB_OK;
 	link_read(nlh, &link);
-	if (!link.carrier || strcmp(link.kind, search->kind) != 0 ||
-	        strncmp(link.name, search->prefix, len) != 0 ||
-	        !isdigit((unsigned char)link.name[len]))
+	if (!link.carrier || link.lent || strcmp(link.kind, search->kind) != 0 ||
+	        strncmp(link.name, search->prefix, len) != 0 || !link.name[len] ||
+	        link.name[len + strspn(link.name + len, "0123456789")])
 		return MNL_CB_OK;
-	number = strtoul(link.name + len, &end, 10);
-	if (*end || (search->found.index && number >= search->best))
-		return MNL_CB_OK;
-	search->best = number;
+	search->count++;
 	search->found = link;
 	return MNL_CB_OK;
 }
@@ -139,7 +152,9 @@ int rtnl_link_by_kind(struct rtnl *rt, const char *kind, const char *prefix, str
 	err = rtnl_request_dump(rt, &req, link_search_row, &search);
 	if (err)
 		return err;
-	if (!search.found.index)
+	if (search.count > 1)
+		return -ENOTUNIQ;
+	if (!search.count)
 		return 0;
 	*out = search.found;
 	return 1;

@@ -2,6 +2,8 @@
 #include "host/log.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -89,6 +91,61 @@ void text_sanitise(char *text)
 	}
 }
 
+/*
+ * Whoever reads the log may hang (journald, a stopped terminal, `| less`): we must not, as the line
+ * may stand before a revocation. A slow reader is waited for, once; then lines are dropped and
+ * counted until it reads again. A line fits PIPE_BUF: what poll(2) calls writable takes it whole.
+ */
+#define PATIENCE_MS 50
+
+static bool log_stuck;
+static unsigned long log_lost;
+
+static bool line_write(const char *line, size_t len)
+{
+	struct pollfd pfd = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	if (poll(&pfd, 1, log_stuck ? 0 : PATIENCE_MS) != 1 || !(pfd.revents & POLLOUT)) {
+		log_stuck = true;
+		return false;
+	}
+	log_stuck = false;
+	return write(STDERR_FILENO, line, len) == (ssize_t)len;
+}
+
+static void line_print(int priority, const char *text)
+{
+	char line[PIPE_BUF];
+	int len;
+
+	if (log_terminal) {
+		struct timespec ts;
+		struct tm tm;
+
+		clock_gettime(CLOCK_REALTIME, &ts);
+		localtime_r(&ts.tv_sec, &tm);
+		len = snprintf(line, sizeof(line), "%02d:%02d:%02d.%03ld %s: %s\n", tm.tm_hour,
+		        tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000, level_names[priority], text);
+	} else {
+		len = snprintf(line, sizeof(line), "<%d>%s\n", priority, text);
+	}
+	if (len < 0 || len >= (int)sizeof(line) || !line_write(line, (size_t)len))
+		log_lost++;
+}
+
+static void lost_print(void)
+{
+	unsigned long lost = log_lost;
+	char text[64];
+
+	snprintf(text, sizeof(text), "%lu lines of the log were lost: nobody read it", lost);
+	line_print(LOG_WARNING, text);
+	if (log_lost == lost)
+		log_lost = 0;
+	else
+		log_lost = lost;
+}
+
 void log_print(int priority, const char *fmt, ...)
 {
 	char text[2048];
@@ -102,16 +159,8 @@ void log_print(int priority, const char *fmt, ...)
 		text[0] = 0;
 	va_end(args);
 	text_sanitise(text);
-	if (log_terminal) {
-		struct timespec ts;
-		struct tm tm;
-
-		clock_gettime(CLOCK_REALTIME, &ts);
-		localtime_r(&ts.tv_sec, &tm);
-		fprintf(stderr, "%02d:%02d:%02d.%03ld %s: %s\n", tm.tm_hour, tm.tm_min, tm.tm_sec,
-		        ts.tv_nsec / 1000000, level_names[priority], text);
-	} else {
-		fprintf(stderr, "<%d>%s\n", priority, text);
-	}
+	if (log_lost)
+		lost_print();
+	line_print(priority, text);
 	errno = saved;
 }

@@ -5,7 +5,7 @@
  * Not on a terminal each line starts with its journal priority, "<6>", which journald and most
  * supervisors understand. All text is sanitised, as parts of it may come from peers: control
  * characters and what is not UTF-8 become '?'. Secrets are never logged. Only the host and main.c
- * log.
+ * log. It never waits for its reader: lines that nobody takes are dropped, and counted.
  */
 #ifndef OVERLAYD_HOST_LOG_H
 #define OVERLAYD_HOST_LOG_H

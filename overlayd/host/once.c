@@ -93,8 +93,8 @@ int world_guard(const struct world_options *options, char *err, size_t err_size)
 	free(report);
 	if (ret) {
 		snprintf(err, err_size,
-		        "there is no valid policy in %s and none was kept: there is nothing to "
-		        "guard",
+		        "there is no valid policy in %s and none was kept: this host is NOT "
+		        "guarded; mend the files and start overlayd",
 		        options->config_dir);
 		return ret;
 	}

@@ -23,8 +23,9 @@ struct plane {
 	/* Can this kernel do it? 0, or a negative errno and one sentence that says what lacks. */
 	int (*probe)(struct rtnl *rt, char *why, size_t size);
 	/*
-	 * The device, made if that is ours to do, up and with this MTU. 1: *out filled; 0: not
-	 * there now (wait for RTNL_CHANGED_LINK); negative errno, why in one sentence.
+	 * The device, made if that is ours to do, up and with this MTU. *out comes with the one
+	 * in use, index 0: none. 1: *out filled; 0: not there now (wait for RTNL_CHANGED_LINK);
+	 * negative errno, why in one sentence.
 	 */
 	int (*ensure)(struct rtnl *rt, uint32_t mtu, struct rtnl_link *out, char *why, size_t size);
 	/* Takes away what ensure made. */

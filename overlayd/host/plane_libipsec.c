@@ -23,12 +23,32 @@ static int libipsec_probe(struct rtnl *rt, char *why, size_t size)
 	return -ENODEV;
 }
 
+/* The one in use stays ours, whatever else comes up beside it. */
+static int device_find(struct rtnl *rt, struct rtnl_link *out)
+{
+	struct rtnl_link link;
+
+	if (rtnl_link_by_index(rt, out->index, &link) == 1 && link.carrier && !link.lent &&
+	        strcmp(link.kind, "tun") == 0 && strcmp(link.name, out->name) == 0) {
+		*out = link;
+		return 1;
+	}
+	return rtnl_link_by_kind(rt, "tun", "ipsec", out);
+}
+
 static int libipsec_ensure(
         struct rtnl *rt, uint32_t mtu, struct rtnl_link *out, char *why, size_t size)
 {
-	int ret = rtnl_link_by_kind(rt, "tun", "ipsec", out);
+	int ret = device_find(rt, out);
 	int err;
 
+	if (ret == -ENOTUNIQ) {
+		snprintf(why, size,
+		        "there are several TUN devices named ipsec0, ipsec1, ...: which one is "
+		        "charon's cannot be told; end the other program that has one (another "
+		        "VPN), then restart charon");
+		return ret;
+	}
 	if (ret < 0) {
 		snprintf(why, size, "cannot look for charon's TUN device: %s", strerror(-ret));
 		return ret;

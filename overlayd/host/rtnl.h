@@ -56,14 +56,15 @@ struct rtnl_link {
 	uint32_t if_id; /* of an XFRM interface */
 	bool up;
 	bool carrier; /* of a TUN: a process has it open */
+	bool lent;    /* a TUN for an ordinary user, or one that stays without a process */
 	char name[16];
 	char kind[16]; /* "tun", "xfrm", ... or "" */
 };
 /* 1 found and *out filled; 0 no such link; negative errno. */
 int rtnl_link_by_name(struct rtnl *rt, const char *name, struct rtnl_link *out);
 int rtnl_link_by_index(struct rtnl *rt, uint32_t index, struct rtnl_link *out);
-/* The link of this kind, with carrier, whose name is prefix and digits; the lowest number of
- * several. As above. */
+/* The one link of this kind, with carrier and not lent, whose name is prefix and digits. As above;
+ * -ENOTUNIQ: there are several. */
 int rtnl_link_by_kind(struct rtnl *rt, const char *kind, const char *prefix, struct rtnl_link *out);
 /* Sets MTU and "up" if they differ. 1 changed, 0 not, negative errno. */
 int rtnl_link_adjust(struct rtnl *rt, const struct rtnl_link *link, uint32_t mtu);

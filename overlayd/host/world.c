@@ -88,8 +88,13 @@ static void engine_feed(struct world *world, struct engine_event *ev)
 	err = engine_step(world->engine, ev, &out);
 	if (err)
 		log_error("out of memory: the engine will come back to it");
+	/* First what is done, then what is said of it. */
 	for (size_t i = 0; i < out.n; i++)
-		effect_run(world, &out.v[i]);
+		if (out.v[i].type != ENGINE_FX_NOTICE)
+			effect_run(world, &out.v[i]);
+	for (size_t i = 0; i < out.n; i++)
+		if (out.v[i].type == ENGINE_FX_NOTICE)
+			effect_run(world, &out.v[i]);
 }
 
 static void results_drain(struct world *world)

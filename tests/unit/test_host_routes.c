@@ -119,7 +119,7 @@ static void all_is_set_and_idempotent(void **state)
 {
 	int tun = tun_open("ipsec0");
 	struct routes_spec spec;
-	struct rtnl_link link;
+	struct rtnl_link link = {0};
 
 	(void)state;
 	assert_int_equal(plane_libipsec.ensure(rt, 1380, &link, why, sizeof(why)), 1);
@@ -149,7 +149,7 @@ static void other_address_replaces_the_old(void **state)
 {
 	int tun = tun_open("ipsec0");
 	struct routes_spec spec;
-	struct rtnl_link link;
+	struct rtnl_link link = {0};
 
 	(void)state;
 	run("ip addr add 10.99.0.1/32 dev lo");
@@ -251,7 +251,8 @@ static void plane_follows_charon_and_kernel(void **state)
 static void another_tun_is_not_ours(void **state)
 {
 	int other = tun_open("ipsecvpn");
-	struct rtnl_link link;
+	struct rtnl_link link = {0};
+	int lent, second;
 
 	(void)state;
 	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 0);
@@ -262,6 +263,21 @@ static void another_tun_is_not_ours(void **state)
 	other = tun_open("ipsec3");
 	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 1);
 	assert_string_equal(link.name, "ipsec3");
+	/* One for an ordinary user, with any number: never charon's. */
+	lent = tun_open("ipsec1");
+	assert_int_equal(ioctl(lent, TUNSETOWNER, 65534), 0);
+	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 1);
+	assert_string_equal(link.name, "ipsec3");
+	/* Two that could be: the one in use stays; where none is, none is taken. */
+	second = tun_open("ipsec2");
+	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 1);
+	assert_string_equal(link.name, "ipsec3");
+	link = (struct rtnl_link){0};
+	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), -ENOTUNIQ);
+	assert_non_null(strstr(why, "several TUN devices"));
+	close(second);
+	assert_int_equal(plane_libipsec.ensure(rt, 1400, &link, why, sizeof(why)), 1);
+	close(lent);
 	close(other);
 }
 
