@@ -9,6 +9,7 @@
 #define DAY_MINUTES 1440
 #define WEEK_MINUTES (7 * DAY_MINUTES)
 #define WINDOWS_MAX 64U
+#define YEAR_10000 253402300800 /* its first second */
 
 /* ---- until */
 
@@ -25,7 +26,7 @@ static bool digits(const char **s, int n, unsigned *out)
 	return true;
 }
 
-bool pol_until_parse(const char *text, const struct pol_tz *tz, int64_t *out)
+static bool until_read(const char *text, const struct pol_tz *tz, int64_t *out)
 {
 	unsigned year, month, day, hour, minute, second = 0;
 	int64_t days, local;
@@ -54,6 +55,17 @@ bool pol_until_parse(const char *text, const struct pol_tz *tz, int64_t *out)
 		*out = pol_tz_local(tz, local);
 	else
 		return false;
+	return true;
+}
+
+/* What would print as a year before 1970 or of five digits could not be read again. */
+bool pol_until_parse(const char *text, const struct pol_tz *tz, int64_t *out)
+{
+	int64_t until;
+
+	if (!until_read(text, tz, &until) || until < 0 || until >= YEAR_10000)
+		return false;
+	*out = until;
 	return true;
 }
 

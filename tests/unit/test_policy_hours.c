@@ -179,12 +179,41 @@ static void test_tzif_damaged(void **state)
 	pol_arena_free(&arena);
 }
 
+/* Only what prints as a date can be read again. */
+static void test_until_ends(void **state)
+{
+	const struct until_case {
+		const char *zone, *until;
+		bool good;
+	} cases[] = {{"UTC", "9999-12-31T23:59:59Z", true}, {"UTC", "9999-12-31", false},
+	        {"UTC", "1970-01-01T00:00Z", true}, {BRU, "1970-01-01T00:30", false}};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct policy_report report;
+		struct policy *policy = NULL;
+		char text[500];
+		int ret;
+
+		snprintf(text, sizeof(text),
+		        HEAD "sites: { hq: { timezone: %s } }\npeers:\n  a: { key: \"" KEY1
+		             "\", address: 10.77.0.1, site: hq, until: \"%s\" }\n",
+		        cases[i].zone, cases[i].until);
+		ret = text_parse(text, NULL, &policy, &report);
+		if (ret != (cases[i].good ? 0 : -EINVAL))
+			fail_msg("%s: %d", cases[i].until, ret);
+		policy_unref(policy);
+		policy_report_clear(&report);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_moments),
 	        cmocka_unit_test(test_against_libc),
 	        cmocka_unit_test(test_tzif_damaged),
+	        cmocka_unit_test(test_until_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
