@@ -58,14 +58,21 @@ struct pol_source {
 	size_t len;
 };
 
+struct pol_ctx;
+/* The tree of ctx->source in ctx->tree, or NULL: after a fault, or *empty. */
+typedef struct pol_node *(*pol_read_fn)(struct pol_ctx *ctx, bool *empty);
+
 /* Everything that parsing holds. */
 struct pol_ctx {
 	jmp_buf oom;
-	struct pol_arena keep;      /* becomes the policy */
-	struct pol_arena scratch;   /* until parsing ends */
-	struct pol_arena tree;      /* the nodes of the file at hand */
-	struct pol_arena main_tree; /* those of policy.yaml, to the end */
-	struct pol_node nothing;    /* an empty mapping */
+	pol_read_fn read_main;           /* of the first file: YAML, or a bundle */
+	const void *read_arg;            /* the reader's own */
+	const struct pol_node *builtins; /* a bundle's; NULL: those of this release */
+	struct pol_arena keep;           /* becomes the policy */
+	struct pol_arena scratch;        /* until parsing ends */
+	struct pol_arena tree;           /* the nodes of the file at hand */
+	struct pol_arena main_tree;      /* those of policy.yaml, to the end */
+	struct pol_node nothing;         /* an empty mapping */
 	struct pol_yaml yaml;
 	struct policy_report *report;
 	size_t first_fault; /* faults before were there already */
@@ -151,6 +158,11 @@ int pol_word(struct pol_ctx *ctx, const struct pol_node *node, const char *what,
         const char *const *words);
 /* A copy in the policy. */
 const char *pol_keep(struct pol_ctx *ctx, const char *text);
+
+/* ---- parse.c */
+/* As policy_parse(), with another reader of the first file. */
+int pol_parse(const struct policy_file *files, size_t n_files, pol_read_fn read_main,
+        const void *read_arg, struct policy **out, struct policy_report *report);
 
 /* ---- settings.c, sections.c, peers.c, hours.c, services.c, check.c */
 void pol_settings_parse(struct pol_ctx *ctx, const struct pol_node *top);

@@ -64,7 +64,7 @@ static void main_parse(struct pol_ctx *ctx)
 	bool empty;
 
 	ctx->source = &ctx->sources[0];
-	top = pol_yaml_parse(ctx, &empty);
+	top = ctx->read_main(ctx, &empty);
 	/* This tree is needed to the end, the other files' only for a moment. */
 	ctx->main_tree.chunks = ctx->tree.chunks;
 	ctx->tree.chunks = NULL;
@@ -201,7 +201,7 @@ static void whole_parse(struct pol_ctx *ctx)
 {
 	const struct pol_node *top;
 
-	if (!sizes_check(ctx))
+	if (ctx->read_main == pol_yaml_parse && !sizes_check(ctx))
 		return;
 	main_parse(ctx);
 	for (size_t i = 1; i < ctx->n_sources; i++)
@@ -244,14 +244,17 @@ static int parse_run(struct pol_ctx *ctx, const struct policy_file *files, size_
 	return ctx->errors ? -EINVAL : digest_make(ctx->policy);
 }
 
-int policy_parse(const struct policy_file *files, size_t n_files, struct policy **out,
-        struct policy_report *report)
+int pol_parse(const struct policy_file *files, size_t n_files, pol_read_fn read_main,
+        const void *read_arg, struct policy **out, struct policy_report *report)
 {
 	struct pol_ctx *ctx = calloc(1, sizeof(*ctx));
+	const char *name = read_main == pol_yaml_parse ? MAIN_FILE : files[0].name;
 	int ret;
 
 	if (!ctx)
-		return pol_report_errno(report, MAIN_FILE, -ENOMEM, "the policy cannot be read");
+		return pol_report_errno(report, name, -ENOMEM, "the policy cannot be read");
+	ctx->read_main = read_main;
+	ctx->read_arg = read_arg;
 	ctx->report = report;
 	ctx->first_fault = report->n_faults;
 	ctx->nothing.kind = POL_MAP;
@@ -266,13 +269,19 @@ int policy_parse(const struct policy_file *files, size_t n_files, struct policy 
 		pol_arena_free(&ctx->keep);
 	}
 	if (ret && ret != -EINVAL)
-		pol_report_errno(report, MAIN_FILE, ret, "the policy cannot be read");
+		pol_report_errno(report, name, ret, "the policy cannot be read");
 	pol_yaml_done(&ctx->yaml);
 	pol_arena_free(&ctx->scratch);
 	pol_arena_free(&ctx->tree);
 	pol_arena_free(&ctx->main_tree);
 	free(ctx);
 	return ret;
+}
+
+int policy_parse(const struct policy_file *files, size_t n_files, struct policy **out,
+        struct policy_report *report)
+{
+	return pol_parse(files, n_files, pol_yaml_parse, NULL, out, report);
 }
 
 struct policy *policy_ref(const struct policy *policy)

@@ -134,30 +134,41 @@ static int service_compare(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+static void services_take(struct pol_ctx *ctx, const struct pol_node *map, bool builtin)
+{
+	if (map->n / 2 > POL_SERVICES_MAX) {
+		pol_error(ctx, pol_at(ctx, map), "a policy may have %u services, not %u",
+		        POL_SERVICES_MAX, map->n / 2);
+		return;
+	}
+	for (const struct pol_node *k = map->child; k; k = k->next->next) {
+		const char *name = pol_name(ctx, k, "a service's name");
+		struct policy_service service = {.builtin = builtin, .where = pol_at(ctx, k)};
+
+		if (pol_keys_check(ctx, k->next, &pol_keys_service))
+			service_ports(ctx, k->next, &service);
+		service.name = name ? pol_keep(ctx, name) : NULL;
+		if (name)
+			pol_service_put(ctx, &service);
+	}
+}
+
 /* NULL: none of its own. Sorts them, so that their indexes are final. */
 void pol_services_parse(struct pol_ctx *ctx, const struct pol_node *node)
 {
-	if (node && pol_is_map(ctx, node, "services")) {
-		if (node->n / 2 > POL_SERVICES_MAX)
-			pol_error(ctx, pol_at(ctx, node), "a policy may have %u services, not %u",
-			        POL_SERVICES_MAX, node->n / 2);
-		else
-			for (const struct pol_node *k = node->child; k; k = k->next->next) {
-				const char *name = pol_name(ctx, k, "a service's name");
-				struct policy_service service = {.where = pol_at(ctx, k)};
-
-				if (pol_keys_check(ctx, k->next, &pol_keys_service))
-					service_ports(ctx, k->next, &service);
-				service.name = name ? pol_keep(ctx, name) : NULL;
-				if (name)
-					pol_service_put(ctx, &service);
-			}
-	}
-	pol_builtins_add(ctx);
+	if (node && pol_is_map(ctx, node, "services"))
+		services_take(ctx, node, false);
+	/* A bundle brings its own, so that it means the same ports to every release. */
+	if (ctx->builtins)
+		services_take(ctx, ctx->builtins, true);
+	else
+		pol_builtins_add(ctx);
 	pol_sort(ctx->services, ctx->n_services, sizeof(*ctx->services), service_compare);
 	for (size_t i = 0; i < ctx->n_services; i++)
-		pol_names_put(
-		        &ctx->scratch, &ctx->service_names, ctx->services[i].name, (uint32_t)i);
+		if (pol_names_put(&ctx->scratch, &ctx->service_names, ctx->services[i].name,
+		            (uint32_t)i) != i)
+			pol_error(ctx, ctx->services[i].where, "service '%s' is here twice",
+			        ctx->services[i].name);
 }
 
 uint32_t pol_service_find(struct pol_ctx *ctx, const struct pol_node *node)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* A whole policy: the example, its print, questions to it, and limits. */
 #include "policy_bed.h"
+#include "policy_random.h"
 
 #include <sys/socket.h>
 #include <time.h>
@@ -167,62 +168,6 @@ static void test_allows_between(void **state)
 }
 
 /* ---- print of parse is the identity: random policies */
-
-static unsigned pick(unsigned *seed, unsigned n)
-{
-	return (unsigned)rand_r(seed) % n;
-}
-
-static void random_peers(FILE *out, unsigned *seed, unsigned n)
-{
-	static const char *const extras[] = {"", ", until: 2030-02-28",
-	        ", until: \"2031-05-05T05:05\"",
-	        ", hours: \"Sat-Sun 00:00-24:00, Mon 22:00-04:30\"", ", endpoints: [a.example.org]",
-	        ", endpoints: [\"192.0.2.7:4501\", \"2001:db8::7\"]"};
-
-	fputs("peers:\n", out);
-	for (unsigned i = 0; i < n; i++) {
-		struct policy_key key = {{0}};
-		char text[96];
-
-		for (size_t j = 0; j < 31; j++)
-			key.raw[j] = (uint8_t)pick(seed, 256);
-		policy_key_print(&key, text, sizeof(text));
-		fprintf(out,
-		        "  p%u: { key: '%s%s', address: 10.77.%u.%u, site: s%u, roles: [r%u%s]%s "
-		        "}\n",
-		        i * 7 % n, text, pick(seed, 2) ? " a \"comment\\\303\251" : "", 1 + i / 200,
-		        1 + i % 200, pick(seed, 3), i % 5, pick(seed, 2) ? ", extra" : "",
-		        extras[pick(seed, 6)]);
-	}
-}
-
-static char *random_policy(unsigned *seed)
-{
-	static const char *const services[] = {"ssh", "pbs", "slurm", "corosync", "web", "ping"};
-	char *text = NULL;
-	size_t len;
-	FILE *out = open_memstream(&text, &len);
-	unsigned n = 5 + 7 * pick(seed, 12) + 1; /* no multiple of 7 */
-
-	fprintf(out, "tests: []\nserial: %u\ncluster: c%u\noverlay: 10.77.0.0/16\n",
-	        1 + pick(seed, 1000), pick(seed, 99));
-	fprintf(out, "firewall: %s\nport: %u\n", pick(seed, 2) ? "guard" : "lockdown",
-	        501 + pick(seed, 65000));
-	fputs("roles: [extra, z, r0]\n"
-	      "services: { web: { ports: [tcp/443, tcp/80, udp/443] }, ping: { ports: [icmp] } }\n"
-	      "sites: { s2: , s0: { timezone: America/New_York }, s1: { behind_nat: true } }\n"
-	      "allow:\n",
-	        out);
-	for (unsigned i = 0; i < 12; i++)
-		fprintf(out, "- { service: %s, from: r%u, to: %s }\n", services[pick(seed, 6)],
-		        pick(seed, 5), pick(seed, 3) ? "extra" : "'*'");
-	fprintf(out, "manage: [{ from: 2001:db8::/32, service: ssh }]\n");
-	fprintf(out, "failover: { f: { holders: [p%u], address: 10.77.200.1 } }\n", pick(seed, n));
-	random_peers(out, seed, n);
-	fclose(out);
-	return text;
-}
 
 static void test_print_is_identity(void **state)
 {
