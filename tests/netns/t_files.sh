@@ -85,8 +85,10 @@ expect_within 'tcp_open node18 10.77.0.1 17001 0.3' 8 "(node18 approved)"
 cp "$ETC/peers.d/node18.yaml" "$BED_DIR/node18.good"
 sed 's/roles:/rolse:/' "$BED_DIR/node18.good" >"$ETC/peers.d/node18.yaml"
 expect_within '[ "$(field head1 "s[\"policy\"][\"error\"] is not None")" = True ]' 3 "broken: status has the error"
-ctl head1 status >"$BED_DIR/status" 2>&1
-expect "status shows where and what" grep -q 'peers.d/node18.yaml:1:' "$BED_DIR/status"
+expect_not "status is not well (exit 1)" ctl head1 status
+expect_said 'files on disk have errors and were not applied' "and says so"
+ctl head1 status --json >"$BED_DIR/status"
+expect "as JSON with the place" grep -q 'peers.d/node18.yaml:1:' "$BED_DIR/status"
 expect "what was in force stays: node18" tcp_open node18 10.77.0.1 17001
 expect_not "overlayctl reload says no" ctl head1 reload
 expect_said "node18.yaml:1:.*error" "and where the fault is"
