@@ -3,6 +3,7 @@
 
 #include "client/paths.h"
 #include "host/fwadapt.h"
+#include "host/store.h"
 #include "host/world.h"
 
 #include <errno.h>
@@ -89,18 +90,11 @@ int policyload_read(const char *config_dir, const char *state_dir, struct policy
 	return 0;
 }
 
-/* Its loss would only matter with the next broken policy: told, but nothing else. */
+/* After it is in force: a cut does not wait for the disk. Rather no copy than an older one, which
+ * might let somebody in again who was taken out. */
 static void last_keep(const struct world *world, const struct policy *policy)
 {
-	char *text = policy_print(policy);
-	int err = text ? state_write(world->options.state_dir, STATE_POLICY, text, strlen(text))
-	               : -ENOMEM;
-
-	if (err)
-		log_error("cannot keep a copy of the policy in %s: %s (a restart will need the "
-		          "files)",
-		        world->options.state_dir, strerror(-err));
-	free(text);
+	store_write(world->store, STATE_POLICY, policy_print(policy), true);
 }
 
 static const struct policy *in_force(const struct world *world)
@@ -153,11 +147,12 @@ int policyload_start(struct world *world)
 		          "%llu)",
 		        world->options.config_dir, (unsigned long long)policy->serial);
 		error_set(world, report);
-	} else {
+	}
+	put_in_force(world, policy);
+	if (!last_good) {
 		free(report);
 		last_keep(world, policy);
 	}
-	put_in_force(world, policy);
 	policy_unref(policy);
 	return 0;
 }
@@ -180,9 +175,9 @@ static void reload_apply(
 		return;
 	}
 	world->policy_last_good = false;
-	last_keep(world, policy);
 	if (changed)
 		put_in_force(world, policy);
+	last_keep(world, policy);
 }
 
 int policyload_reload(struct world *world, struct policyload_outcome *outcome)

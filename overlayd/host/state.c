@@ -152,17 +152,28 @@ int64_t state_clock_now(struct state_clock *clock)
 	return clock->floor;
 }
 
-int state_clock_save(struct state_clock *clock)
+char *state_clock_due(struct state_clock *clock)
 {
 	int64_t now = state_clock_now(clock);
-	char text[32];
+	char *text = NULL;
+
+	if (now < clock->written + CLOCK_STEP || asprintf(&text, "%" PRId64 "\n", now) < 0)
+		return NULL;
+	clock->written = now;
+	return text;
+}
+
+int state_clock_save(struct state_clock *clock)
+{
+	int64_t before = clock->written;
+	char *text = state_clock_due(clock);
 	int err;
 
-	if (now < clock->written + CLOCK_STEP)
+	if (!text)
 		return 0;
-	err = state_write(clock->dir, STATE_CLOCK, text,
-	        (size_t)snprintf(text, sizeof(text), "%" PRId64 "\n", now));
-	if (!err)
-		clock->written = now;
+	err = state_write(clock->dir, STATE_CLOCK, text, strlen(text));
+	if (err)
+		clock->written = before;
+	free(text);
 	return err;
 }

@@ -30,7 +30,10 @@ struct state_clock {
 };
 void state_clock_load(struct state_clock *clock, const char *dir);
 int64_t state_clock_now(struct state_clock *clock);
-/* Writes it down, if it has moved by ten minutes at least. */
+/* What to write down, malloc()ed, if it has moved by ten minutes at least; else NULL. It then
+ * counts as written. */
+char *state_clock_due(struct state_clock *clock);
+/* The same, and writes it. */
 int state_clock_save(struct state_clock *clock);
 
 #endif

@@ -11,6 +11,7 @@
 #include "host/ops.h"
 #include "host/pathmtu.h"
 #include "host/policyload.h"
+#include "host/store.h"
 #include "host/watch.h"
 
 #include <errno.h>
@@ -226,11 +227,14 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
 	struct engine_event ev = {.type = ENGINE_EV_TICK};
 	struct world *world = user;
+	char *clock;
 
 	(void)source, (void)usec;
 	world->tick_at = 0;
 	world_event(world, &ev);
-	(void)state_clock_save(&world->clock); /* a full disk: next time */
+	clock = state_clock_due(&world->clock);
+	if (clock)
+		store_write(world->store, STATE_CLOCK, clock, false);
 	return 0;
 }
 
@@ -311,6 +315,8 @@ int world_new(struct world **out, const struct world_options *options, char *err
 	if (ret >= 0)
 		ret = sd_event_source_set_enabled(world->trim, SD_EVENT_OFF);
 	if (ret >= 0)
+		ret = store_new(world->event, options->state_dir, &world->store);
+	if (ret >= 0)
 		ret = engine_make(world);
 	if (ret >= 0)
 		ret = adapters_make(world, err, err_size);
@@ -376,6 +382,7 @@ void world_free(struct world *world)
 	fwadapt_free(world->firewall);
 	sd_event_source_disable_unref(world->tick);
 	sd_event_source_disable_unref(world->trim);
+	store_free(world->store);
 	(void)state_clock_save(&world->clock);
 	free(world->policy_error);
 	free(world->results);

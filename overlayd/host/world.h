@@ -39,6 +39,7 @@ struct names;
 struct watch;
 struct clockset;
 struct ops;
+struct store;
 
 struct world {
 	struct world_options options;
@@ -56,6 +57,7 @@ struct world {
 	struct clockset *clockset;
 	struct control *control;
 	struct ops *ops;
+	struct store *store;
 
 	/* the policy files as they were last read */
 	size_t n_policy_peers;   /* of the one in force */
