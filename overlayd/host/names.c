@@ -242,6 +242,11 @@ void names_run(struct names *names, const struct engine_effect *fx)
 	names_pump(names);
 }
 
+bool names_busy(const struct names *names)
+{
+	return names->running || names->waiting;
+}
+
 int names_new(struct world *world, struct names **out)
 {
 	struct names *names = calloc(1, sizeof(*names));

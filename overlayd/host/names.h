@@ -19,5 +19,7 @@ int names_new(struct world *world, struct names **out);
 void names_free(struct names *names);
 /* ENGINE_FX_RESOLVE */
 void names_run(struct names *names, const struct engine_effect *fx);
+/* Some are not answered yet. */
+bool names_busy(const struct names *names);
 
 #endif
