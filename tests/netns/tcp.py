@@ -9,6 +9,7 @@
   tcp.py send ADDRESS PORT MEGABYTES     send that much to `sink`; exit 0: it said that all came
   tcp.py sink ADDRESS PORT               count what each connection brings, answer its number
   tcp.py probe ADDRESS PORT SECONDS      exit 0: open; 1: refused, timeout, unreachable (said)
+  tcp.py wait ADDRESS PORT               try until it is open, then say so and end
   tcp.py scan ADDRESS FIRST-LAST SECONDS ports that answered, and how, at most SCAN_MOST at a time
   tcp.py ping ADDRESS SIZE               one ICMP echo with DF, exit 0: answered within 1 s
   tcp.py flood ADDRESS PORT SRC-PORT N   N connects from a fixed source port
@@ -178,6 +179,21 @@ def probe(address, port, seconds):
     return 0
 
 
+def wait(address, port):
+    """Ten tries a second at most, none of them longer."""
+    say("waiting")
+    while True:
+        s = socket.socket(family(address))
+        s.settimeout(0.1)
+        try:
+            s.connect((address, int(port)))
+            say("open")
+            return 0
+        except OSError:
+            time.sleep(0.02)
+        s.close()
+
+
 def scan(address, ports, seconds):
     first, last = map(int, ports.split("-"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (SCAN_MOST + 64, max(SCAN_MOST + 64, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
@@ -260,6 +276,6 @@ def flood(address, port, source, count):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "udpserver", "udpclient", "send", "sink", "probe", "scan", "ping", "flood"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "udpserver", "udpclient", "send", "sink", "probe", "wait", "scan", "ping", "flood"):
         sys.exit(__doc__)
     sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))
