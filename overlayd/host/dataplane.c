@@ -37,6 +37,7 @@ struct dataplane {
 	uint32_t mtu; /* the engine's limit */
 	uint32_t mtu_told;
 	struct pathmtu paths;
+	bool paths_hurry; /* a whole round soon */
 
 	struct rtnl_link device; /* index 0: not there */
 	char expected[16];       /* its name, before it was ever seen */
@@ -208,7 +209,8 @@ static void paths_at(struct dataplane *dp, int64_t when)
 
 /*
  * One wakeup in 5 s as long as a tunnel is up: what an ICMP error has told the kernel of a path is
- * told by no event, and until it is seen large packets may vanish.
+ * told by no event, and until it is seen large packets may vanish. Of more peers than
+ * PATHMTU_BATCH each time the next ones are asked for: what it costs does not grow with them.
  */
 static int on_paths(sd_event_source *source, uint64_t usec, void *user)
 {
@@ -221,16 +223,26 @@ static int on_paths(sd_event_source *source, uint64_t usec, void *user)
 	if (dp->plane && dp->device.index && mtu_wanted(dp) != dp->device.mtu)
 		dataplane_check(dp);
 	engine_look(dp->world->engine, &view);
-	if (more)
+	dp->paths_hurry &= more;
+	if (dp->paths_hurry)
 		paths_at(dp, world_now_us() + PATHS_MORE_US);
 	else if (view.n_up)
 		paths_at(dp, world_now_us() + PATHS_US);
 	return 0;
 }
 
+static void paths_soon(struct dataplane *dp, int64_t after)
+{
+	if (dp->paths_hurry)
+		return; /* that round sees it, or the next */
+	dp->paths_hurry = true;
+	dp->paths.at = 0;
+	paths_at(dp, world_now_us() + after);
+}
+
 void dataplane_paths_changed(struct dataplane *dp)
 {
-	paths_at(dp, world_now_us() + SETTLE_US);
+	paths_soon(dp, SETTLE_US);
 }
 
 /* ---- which plane ----------------------------------------------------------------------------- */
@@ -392,7 +404,7 @@ static int on_monitor(sd_event_source *source, int fd, uint32_t revents, void *u
 		underlay_tell(dp);
 	if (changed & (RTNL_CHANGED_LINK | RTNL_CHANGED_ADDR | RTNL_CHANGED_MAIN)) {
 		pathmtu_forget(&dp->paths);
-		paths_at(dp, now + (changed == RTNL_CHANGED_MAIN ? PATHS_AGAIN_US : SETTLE_US));
+		paths_soon(dp, changed == RTNL_CHANGED_MAIN ? PATHS_AGAIN_US : SETTLE_US);
 	}
 	return 0;
 }

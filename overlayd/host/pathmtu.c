@@ -61,13 +61,23 @@ static int route_row(const struct nlmsghdr *nlh, void *user)
 	return MNL_CB_OK;
 }
 
-uint32_t pathmtu_ask(struct rtnl *rt, const struct policy_addr *addr)
+/* Nearly all paths begin with the same device. */
+static uint32_t link_mtu(struct rtnl *rt, uint32_t index, struct pathmtu_link *last)
+{
+	struct rtnl_link link;
+
+	if (last->index != index && rtnl_link_by_index(rt, index, &link) == 1)
+		*last = (struct pathmtu_link){.index = index, .mtu = link.mtu};
+	return last->index == index ? last->mtu : 0;
+}
+
+uint32_t pathmtu_ask(struct rtnl *rt, const struct policy_addr *addr, struct pathmtu_link *link)
 {
 	size_t len = addr->family == AF_INET ? 4 : 16;
 	struct route route = {0};
 	struct rtnl_request req;
-	struct rtnl_link link;
 	struct rtmsg *rtm;
+	uint32_t device;
 
 	rtm = rtnl_request_init(&req, RTM_GETROUTE, 0, sizeof(*rtm));
 	rtm->rtm_family = addr->family;
@@ -76,9 +86,10 @@ uint32_t pathmtu_ask(struct rtnl *rt, const struct policy_addr *addr)
 	if (rtnl_request_query(rt, &req, route_row, &route) || route.type != RTN_UNICAST ||
 	        !route.device)
 		return 0;
-	if (rtnl_link_by_index(rt, route.device, &link) != 1 || !link.mtu)
+	device = link_mtu(rt, route.device, link);
+	if (!device)
 		return route.mtu;
-	return route.mtu && route.mtu < link.mtu ? route.mtu : link.mtu;
+	return route.mtu && route.mtu < device ? route.mtu : device;
 }
 
 /* ---- rounds ------------------------------------------------------------------------------- */
@@ -139,10 +150,12 @@ bool pathmtu_look(struct pathmtu *pm, struct rtnl *rt, const struct engine *engi
 	if (!pm->at || pm->n != view.n_peers)
 		pathmtu_round_begin(pm); /* anew, if peers came or went meanwhile */
 	pm->n = view.n_peers;
+	pm->link.index = 0;
 	for (size_t asked = 0; pm->at < pm->n && asked < PATHMTU_BATCH; pm->at++) {
 		if (engine_peer_at(engine, pm->at, &peer) || !peer.sa_id)
 			continue;
-		pathmtu_round_add(pm, &peer.remote_host, pathmtu_ask(rt, &peer.remote_host));
+		pathmtu_round_add(
+		        pm, &peer.remote_host, pathmtu_ask(rt, &peer.remote_host, &pm->link));
 		asked++;
 	}
 	if (pm->at < pm->n)

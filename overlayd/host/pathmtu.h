@@ -33,6 +33,9 @@ struct pathmtu {
 	struct policy_addr round_addr;
 	uint32_t round_path;
 	bool held_seen; /* addr is still in use */
+	struct pathmtu_link {
+		uint32_t index, mtu; /* the device that was asked for last in this batch */
+	} link;
 };
 
 /* What the device may take at most by what is known; `otherwise` if nothing is. */
@@ -40,11 +43,12 @@ uint32_t pathmtu_limit(const struct pathmtu *pm, uint32_t otherwise);
 /* Our devices or addresses have changed: what was learned need not hold. */
 void pathmtu_forget(struct pathmtu *pm);
 /*
- * One path. Lower than what is known counts at once, higher only at the end of a whole round.
- * Bytes; 0: there is no route, or none that leaves this node.
+ * What the underlay carries to addr, in bytes; 0: there is no route, or none that leaves this node.
+ * *link: zeroed, or from a moment ago.
  */
-uint32_t pathmtu_ask(struct rtnl *rt, const struct policy_addr *addr);
-/* For a round: begin, each address in use, end. */
+uint32_t pathmtu_ask(struct rtnl *rt, const struct policy_addr *addr, struct pathmtu_link *link);
+/* For a round: begin, each address in use, end. Lower than what is known counts at once, higher
+ * only at the end. */
 void pathmtu_round_begin(struct pathmtu *pm);
 void pathmtu_round_add(struct pathmtu *pm, const struct policy_addr *addr, uint32_t path);
 void pathmtu_round_end(struct pathmtu *pm);
