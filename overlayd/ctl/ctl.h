@@ -4,7 +4,7 @@
  *
  * main.c reads the global options and runs one row of the table in commands.c; each subcommand
  * has a file of its own (cmd_NAME.c). The daemon is reached only by ask.c, through liboverlay;
- * what needs no daemon (check, diff, explain, id, init) reads the policy's files itself.
+ * what needs no daemon (check, diff, explain, id, init, key, sign) reads the policy's files itself.
  *
  * Results go to stdout, complaints to stderr, and the exit code is the answer for scripts.
  */
@@ -54,7 +54,8 @@ extern const struct ctl_command *const ctl_commands[]; /* ended by NULL */
 
 extern const struct ctl_command ctl_cmd_init, ctl_cmd_id, ctl_cmd_check, ctl_cmd_diff,
         ctl_cmd_explain, ctl_cmd_status, ctl_cmd_firewall, ctl_cmd_denied, ctl_cmd_reload,
-        ctl_cmd_approve, ctl_cmd_revoke, ctl_cmd_doctor, ctl_cmd_version, ctl_cmd_help;
+        ctl_cmd_approve, ctl_cmd_revoke, ctl_cmd_doctor, ctl_cmd_key, ctl_cmd_sign, ctl_cmd_version,
+        ctl_cmd_help;
 
 /* options.c */
 const struct ctl_command *ctl_command_find(const char *name);

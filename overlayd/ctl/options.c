@@ -32,6 +32,8 @@ const struct ctl_command *const ctl_commands[] = {
         &ctl_cmd_revoke,
         &ctl_cmd_init,
         &ctl_cmd_id,
+        &ctl_cmd_key,
+        &ctl_cmd_sign,
         &ctl_cmd_firewall,
         &ctl_cmd_version,
         &ctl_cmd_help,

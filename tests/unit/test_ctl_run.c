@@ -53,7 +53,8 @@ static void test_usage(void **state)
 static void test_help(void **state)
 {
 	static const char *const names[] = {"status", "explain", "denied", "doctor", "check",
-	        "diff", "reload", "approve", "revoke", "init", "id", "firewall", "version", "help"};
+	        "diff", "reload", "approve", "revoke", "init", "id", "key", "sign", "firewall",
+	        "version", "help"};
 	char help[65536];
 
 	(void)state;
