@@ -14,8 +14,6 @@
 #define RETRY_MAX_US 500000            /* a failed connect(2) costs nothing */
 #define TOLD_AGAIN_US (60 * 1000000LL) /* "still waiting" */
 
-static void charon_fail(struct charon *charon, const char *why);
-
 /* ---- the connections ---------------------------------------------------------------------------
  */
 
@@ -274,7 +272,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *user)
 }
 
 /* The one way out of a connection: both are closed, the engine is told, and we try again. */
-static void charon_fail(struct charon *charon, const char *why)
+void charon_fail(struct charon *charon, const char *why)
 {
 	struct engine_event ev = {.type = ENGINE_EV_CHARON};
 	bool told = charon->told;
@@ -286,6 +284,7 @@ static void charon_fail(struct charon *charon, const char *why)
 	for (int i = 0; i < LINKS; i++)
 		link_close(&charon->links[i]);
 	attempts_fail(charon->attempts);
+	charon_keys_forget(charon);
 	charon->facts.connected = false;
 	snprintf(charon->facts.why, sizeof(charon->facts.why), "%s", why);
 	text_sanitise(charon->facts.why);
@@ -325,6 +324,8 @@ int charon_new(struct world *world, const char *path, struct charon **out)
 		err = sd_event_source_set_enabled(charon->retry, SD_EVENT_OFF);
 	if (err >= 0)
 		err = attempts_new(charon, &charon->attempts);
+	if (err >= 0)
+		err = charon_keys_new(charon);
 	if (err < 0) {
 		charon_free(charon);
 		return err;
@@ -343,6 +344,7 @@ void charon_free(struct charon *charon)
 		link_close(&charon->links[i]);
 	attempts_free(charon->attempts);
 	sd_event_source_disable_unref(charon->retry);
+	sd_event_source_disable_unref(charon->keys_timer);
 	free(charon->path);
 	free(charon);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the files charon*.c share: charon.c (connections), charon_run.c (effects), charon_events.c
- * (events), charon_attempts.c (initiations), charon_shut.c (without a policy). */
+ * (events), charon_attempts.c (initiations), charon_keys.c (is our key still there),
+ * charon_shut.c (without a policy). */
 #ifndef OVERLAYD_HOST_CHARON_PRIVATE_H
 #define OVERLAYD_HOST_CHARON_PRIVATE_H
 
@@ -32,6 +33,10 @@ struct charon {
 	struct charon_facts facts;
 	struct charon_facts next; /* of the connection that is being opened */
 	struct attempts *attempts;
+	sd_event_source *keys_timer;
+	int64_t key_loaded_us;
+	char key_id[64]; /* as charon names it; "" before it is loaded */
+	bool key_lost;
 };
 
 static inline uint64_t charon_now(void)
@@ -39,6 +44,8 @@ static inline uint64_t charon_now(void)
 	return (uint64_t)world_now_us();
 }
 
+/* Ends both connections for this reason and opens them anew. Not from within a vici callback. */
+void charon_fail(struct charon *charon, const char *why);
 /* After a request: what the loop must wait for has changed. */
 void charon_link_update(struct link *link);
 /* libviciclient's on_event */
@@ -49,6 +56,14 @@ void charon_event(void *user, const struct vici_event *event);
 /* Without a policy: unloads our connections and ends our SAs. With one: nothing. */
 void charon_shut(struct charon *charon);
 void charon_shut_event(struct charon *charon, const struct vici_event *event);
+
+/* ---- charon_keys.c ---- */
+
+int charon_keys_new(struct charon *charon);
+/* charon has it, under this id: from now on it is looked after, */
+void charon_keys_loaded(struct charon *charon, const char *id);
+/* and no longer: the connection is gone. */
+void charon_keys_forget(struct charon *charon);
 
 /* ---- charon_attempts.c ---- */
 

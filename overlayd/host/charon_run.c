@@ -80,8 +80,11 @@ static void on_initiated(void *user, const struct vici_result *r)
 
 static void on_key(void *user, const struct vici_result *r, const char *id)
 {
-	(void)id;
-	request_end(user, r->error, r->errmsg);
+	struct request *req = user;
+
+	if (!r->error)
+		charon_keys_loaded(req->charon, id);
+	request_end(req, r->error, r->errmsg);
 }
 
 static void on_terminated(void *user, const struct vici_result *r, uint64_t matches, uint64_t ended)

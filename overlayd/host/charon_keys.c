@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Is our key still in charon? `swanctl --load-all` unloads every key and connection that is not in
+ * its own files, and Debian's strongswan.service runs it after each start of charon and at each
+ * reload: shortly after we have loaded ours. charon tells nobody. So we look, often at first,
+ * and if the key is gone, connect anew: that loads all of it again; SAs are not touched.
+ */
+#include "host/charon_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define FIRST_US (30 * 1000000LL) /* swanctl comes within this time of charon's start, */
+#define OFTEN_US (1 * 1000000LL)  /* and then we look this often; */
+#define SELDOM_US (5 * 1000000LL) /* later only an admin runs it */
+
+static void look_in(struct charon *charon, int64_t delay_us)
+{
+	sd_event_source_set_time(charon->keys_timer, (uint64_t)(world_now_us() + delay_us));
+	sd_event_source_set_enabled(charon->keys_timer, SD_EVENT_ONESHOT);
+}
+
+static void on_keys(void *user, const struct vici_result *r, const char *const *names, size_t n)
+{
+	struct charon *charon = user;
+	bool found = r->error != 0;
+
+	for (size_t i = 0; i < n && !found; i++)
+		found = strcmp(names[i], charon->key_id) == 0;
+	if (!found) {
+		/* Its connections are unloaded after the keys: give it time to end. */
+		charon->key_lost = true;
+		look_in(charon, OFTEN_US);
+		return;
+	}
+	look_in(charon, world_now_us() < charon->key_loaded_us + FIRST_US ? OFTEN_US : SELDOM_US);
+}
+
+static int on_look(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct charon *charon = user;
+	struct link *link = &charon->links[LINK_COMMANDS];
+
+	(void)source, (void)usec;
+	if (!charon->told || !link->v || !charon->key_id[0])
+		return 0;
+	if (charon->key_lost) {
+		charon_fail(charon, "somebody unloaded our key from it, as swanctl --load-all "
+		                    "does; all is loaded again");
+		return 0;
+	}
+	if (vici_get_keys(link->v, on_keys, charon, 0, charon_now()) < 0)
+		look_in(charon, SELDOM_US);
+	charon_link_update(link);
+	return 0;
+}
+
+int charon_keys_new(struct charon *charon)
+{
+	int err = sd_event_add_time(charon->world->event, &charon->keys_timer, CLOCK_BOOTTIME,
+	        UINT64_MAX, 100000, on_look, charon);
+
+	return err < 0 ? err : sd_event_source_set_enabled(charon->keys_timer, SD_EVENT_OFF);
+}
+
+void charon_keys_loaded(struct charon *charon, const char *id)
+{
+	snprintf(charon->key_id, sizeof(charon->key_id), "%s", id);
+	charon->key_lost = false;
+	charon->key_loaded_us = world_now_us();
+	look_in(charon, OFTEN_US);
+}
+
+void charon_keys_forget(struct charon *charon)
+{
+	charon->key_id[0] = 0;
+	sd_event_source_set_enabled(charon->keys_timer, SD_EVENT_OFF);
+}
