@@ -63,8 +63,8 @@ for x in node6 node4; do
 done
 expect "M2: a peer reaches a peer over IPv6 (mixed underlays)" tcp_open head1 "$SIX6" 15002
 expect "IPv6 inside: exec to exec" poll "tcp_open named $SIX6 15002 0.3" 10
-n node6 python3 "$BED_HERE/tcp.py" scan "$SIX" 1-65535 0.5 >"$BED_DIR/scan" 2>&1
-expect "M2: of 65535 ports over IPv6, those open are those allowed and held" \
+n node6 python3 "$BED_HERE/tcp.py" scan "$SIX" "${REACH_PORTS:-1-65535}" 0.5 >"$BED_DIR/scan" 2>&1
+expect "M2: of all ports over IPv6, those open are those allowed and held" \
 	[ "$(awk '$2 == "open" {printf "%s ", $1}' "$BED_DIR/scan")" = "17001 " ]
 udp_client node6 10.77.0.1 9000 tick
 expect "M2: an allowed UDP port flows" client_flows node6 tick

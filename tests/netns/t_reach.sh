@@ -39,11 +39,13 @@ expect_not "nor after taking an approved address" sh -c "
 	nsenter -t $(<"$BED_DIR/node18/anchor") -n python3 $BED_HERE/tcp.py probe 10.77.0.1 17001 1"
 
 # All ports of an approved peer's view: what answers is what the policy says (M2).
-n node17 python3 "$BED_HERE/tcp.py" scan 10.77.0.1 1-65535 0.4 >"$BED_DIR/scan" 2>&1
+# REACH_PORTS: fewer of them, for a machine that is emulated.
+PORTS=${REACH_PORTS:-1-65535}
+n node17 python3 "$BED_HERE/tcp.py" scan 10.77.0.1 "$PORTS" 0.4 >"$BED_DIR/scan" 2>&1
 open=$(awk '$2 == "open" {printf "%s ", $1}' "$BED_DIR/scan")
 answered=$(grep -cE "open|ECONNREFUSED" "$BED_DIR/scan")
-note "scan: open: $open; $answered of 65535 answered"
-expect "of 65535 ports, those open are those allowed and held" [ "$open" = "15001 15004 17001 " ]
+note "scan: open: $open; $answered of $PORTS answered"
+expect "of ports $PORTS, those open are those allowed and held" [ "$open" = "15001 15004 17001 " ]
 
 # One segment of a file that does not fit: 1 MB both ways shows that the MTU is right.
 n node17 python3 - >"$BED_DIR/bulk" 2>&1 <<'END'
