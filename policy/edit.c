@@ -55,8 +55,7 @@ static struct policy_file *file_find(struct edit *edit, const char *name)
 	return NULL;
 }
 
-/* Replaces `n` bytes at `at` by text. */
-static int file_splice(struct policy_file *file, size_t at, size_t n, const char *text)
+int pol_file_splice(struct policy_file *file, size_t at, size_t n, const char *text)
 {
 	size_t add = strlen(text);
 	char *data = malloc(file->len - n + add + 1);
@@ -91,7 +90,7 @@ static int serial_raise(struct edit *edit)
 			while (i + n < len && line[i + n] >= '0' && line[i + n] <= '9')
 				n++;
 			if (n)
-				return file_splice(file, at + i, n, number);
+				return pol_file_splice(file, at + i, n, number);
 		}
 		at += len + 1;
 	}
@@ -327,7 +326,7 @@ static int entry_cut(struct policy_file *file, const struct policy_peer *peer)
 		if (line == peer->where.line || (line > peer->where.line && !blank))
 			end = at;
 	}
-	return end > begin ? file_splice(file, begin, end - begin, "") : -EINVAL;
+	return end > begin ? pol_file_splice(file, begin, end - begin, "") : -EINVAL;
 }
 
 static size_t peers_in_file(const struct policy *policy, const char *file)
@@ -368,6 +367,10 @@ static int revoke_prepare(struct edit *edit, const struct policy_peer *peer, boo
 		file_drop(edit, file);
 	else if (entry_cut(file, peer))
 		return revoke_by_hand(edit, peer);
+	ret = pol_roles_keep(file_find(edit, MAIN_FILE), edit->old, peer);
+	if (ret)
+		return pol_report_errno(
+		        edit->report, MAIN_FILE, ret, "this peer cannot be revoked");
 	ret = serial_raise(edit);
 	if (ret == 0)
 		ret = edit_check(edit);

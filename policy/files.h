@@ -18,6 +18,11 @@ int pol_files_put(struct pol_files *files, const char *name, char *data, size_t 
 void pol_files_clear(struct pol_files *files);
 /* Replaces (or makes) `name`, which may begin with a subdirectory, atomically and durably. */
 int pol_file_replace(int dir, const char *name, const char *data, size_t len);
+/* Replaces `n` bytes at `at` by text. -ENOMEM: nothing changed. */
+int pol_file_splice(struct policy_file *file, size_t at, size_t n, const char *text);
+/* Declares in `file` (policy.yaml) the roles that only `leaving` held and that rules name. */
+int pol_roles_keep(
+        struct policy_file *file, const struct policy *policy, const struct policy_peer *leaving);
 /* Is this the name of a file that is read in peers.d? */
 bool pol_file_counts(const char *name);
 

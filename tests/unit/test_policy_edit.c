@@ -295,6 +295,7 @@ static void test_revoke_several(void **state)
 
 static void test_revoke_refused(void **state)
 {
+	char *text;
 	struct policy_report report;
 
 	(void)state;
@@ -314,13 +315,24 @@ static void test_revoke_refused(void **state)
 	assert_int_equal(policy_edit_revoke(dir, "node2", NULL, &report), -ENOENT);
 	report_is(
 	        &report, "policy.yaml: error: there is no peer 'node2' (did you mean 'node1'?)\n");
-	/* The last one of a role that is not declared: says so, and changes nothing. */
+	/* The last one of a role that rules name: the role is declared, the rules stay. */
 	policy_report_init(&report);
-	assert_int_equal(policy_edit_revoke(dir, "head1", NULL, &report), -EINVAL);
-	report_is(&report, "policy.yaml:8:23: error: no peer has the role 'head': give it to a "
-	                   "peer, or list it "
-	                   "under `roles:` if it is to be empty for now\n");
-	main_is_with_serial("41");
+	assert_int_equal(policy_edit_revoke(dir, "head1", NULL, &report), 0);
+	policy_report_clear(&report);
+	text = get("policy.yaml");
+	assert_non_null(strstr(text, "\nroles: [exec, head]\n"));
+	assert_null(strstr(text, "head1"));
+	free(text);
+	/* Where nothing is declared yet, a line of its own behind the serial. */
+	command("rm peers.d/flow.yaml && sed -i '/^roles:/d' policy.yaml");
+	put("peers.d/head2.yaml",
+	        "head2: { key: \"" KEY3 "\", address: 10.77.0.3, site: hq, roles: [head] }\n");
+	policy_report_init(&report);
+	assert_int_equal(policy_edit_revoke(dir, "head2", NULL, &report), 0);
+	policy_report_clear(&report);
+	text = get("policy.yaml");
+	assert_non_null(strstr(text, "serial:   43   # raise me\nroles: [head]\n"));
+	free(text);
 }
 
 static void test_init(void **state)
