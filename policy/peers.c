@@ -248,9 +248,14 @@ static bool comment_valid(const char *comment)
 {
 	if (strlen(comment) > POL_COMMENT_MAX)
 		return false;
-	for (; *comment; comment++)
-		if ((unsigned char)*comment < 0x20 || *comment == 0x7f)
+	for (const unsigned char *s = (const unsigned char *)comment; *s;) {
+		size_t left = strlen((const char *)s), len = pol_utf8_len(s, left);
+
+		/* An escape of YAML can bring in what the text itself may not hold. */
+		if (*s < 0x20 || pol_char_fault(s, len, left))
 			return false;
+		s += len;
+	}
 	return true;
 }
 
@@ -273,8 +278,8 @@ static void peer_key(struct pol_ctx *ctx, const struct pol_node *body, struct po
 	}
 	if (!comment_valid(comment)) {
 		pol_error(ctx, pol_at(ctx, node),
-		        "the comment of this key is longer than %u bytes or more than one line: "
-		        "shorten it",
+		        "the comment of this key is longer than %u bytes, more than one line, or "
+		        "holds characters that cannot be seen: change it",
 		        POL_COMMENT_MAX);
 		return;
 	}

@@ -50,7 +50,7 @@ size_t pol_utf8_len(const unsigned char *s, size_t left)
 	return c < least[len] || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff) ? 0 : len;
 }
 
-static const char *char_fault(const unsigned char *s, size_t len, size_t left)
+const char *pol_char_fault(const unsigned char *s, size_t len, size_t left)
 {
 	if (len == 0)
 		return "this is not UTF-8: save the file as UTF-8";
@@ -133,7 +133,7 @@ static bool text_check(struct pol_ctx *ctx)
 	}
 	for (size_t i = 0; i < source->len;) {
 		size_t left = source->len - i, len = pol_utf8_len(s + i, left);
-		const char *fault = char_fault(s + i, len, left);
+		const char *fault = pol_char_fault(s + i, len, left);
 
 		if (fault) {
 			pol_error(ctx, where, "%s", fault);

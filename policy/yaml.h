@@ -50,5 +50,7 @@ void pol_yaml_done(struct pol_yaml *yaml);
 
 /* Bytes of the character at s, 0 when it is no valid UTF-8 (RFC 3629). */
 size_t pol_utf8_len(const unsigned char *s, size_t left);
+/* Why a policy may not hold this character of len bytes (of left), or NULL: a whole sentence. */
+const char *pol_char_fault(const unsigned char *s, size_t len, size_t left);
 
 #endif

@@ -157,6 +157,18 @@ static const struct fault_case cases[] = {
                 NULL,
                 "policy.yaml:8:139: error: '192.0.2.1:0' cannot be an endpoint: its port must be a "
                 "number from 1 to 65535\n"},
+        {"a comment that turns the text around, by an escape",
+                HEAD SITES "peers:\n  n: { key: \"" KEY1
+                           " a\\u202eb\", address: 10.77.0.3, site: hq }\n",
+                NULL,
+                "policy.yaml:6:13: error: the comment of this key is longer than 255 bytes, more "
+                "than one line, or holds characters that cannot be seen: change it\n"},
+        {"a comment of two lines",
+                HEAD SITES "peers:\n  n: { key: \"" KEY1
+                           " a\\nb\", address: 10.77.0.3, site: hq }\n",
+                NULL,
+                "policy.yaml:6:13: error: the comment of this key is longer than 255 bytes, more "
+                "than one line, or holds characters that cannot be seen: change it\n"},
         {"endpoint \"192.0.2.1:99999\"",
                 GOOD "  x: { key: \"" KEY3
                      "\", address: 10.77.0.3, site: hq, endpoints: [\"192.0.2.1:99999\"] }\n",
