@@ -210,13 +210,13 @@ static void test_trip(void **state)
 	policy_unref(policy);
 }
 
-/* The last day of the last year, and texts that look odd on a terminal. */
+/* The last day of the last year, and a comment of quotes and brackets. */
 static void test_corners(void **state)
 {
 	struct policy *policy =
 	        policy_good("cluster: c\nserial: 9223372036854775807\noverlay: 10.0.0.0/8\n"
 	                    "port: 65535\npeers:\n  a: { key: \"" KEY1
-	                    " \\u202e\\\\\\\"{}[],:\", address: 10.0.0.1, until: 9999-12-30 }\n");
+	                    "  \\\\\\\"{}[],:\", address: 10.0.0.1, until: 9999-12-30 }\n");
 
 	(void)state;
 	trip(policy);
@@ -318,6 +318,29 @@ static void test_parents(void **state)
 	policy_unref(policy);
 }
 
+/* What would not parse to the same policy again is not made. */
+static void test_made_is_checked(void **state)
+{
+	struct policy *policy = policy_good(GOOD);
+	char err[BUNDLE_ERROR_MAX];
+	struct text text = {0};
+
+	(void)state;
+	policy->digest[0] ^= 1; /* as if something were lost on the way */
+	assert_int_equal(bundle_make(policy, NULL, ISSUED, &text.data, &text.len, err, sizeof(err)),
+	        -EINVAL);
+	assert_string_equal(
+	        err, "this policy cannot be written as a bundle: it would read differently");
+	policy->port = 500;
+	assert_int_equal(bundle_make(policy, NULL, ISSUED, &text.data, &text.len, err, sizeof(err)),
+	        -EINVAL);
+	assert_string_equal(err, "this policy cannot be written as a bundle: line 15: port 500 "
+	                         "carries IKE without the marker that lets ESP share it: usual is "
+	                         "4500");
+	assert_null(text.data);
+	policy_unref(policy);
+}
+
 /* ---- what must be refused */
 
 /* The text of GOOD with the first `old` replaced. */
@@ -377,8 +400,10 @@ static void test_refused(void **state)
 	changed("\"roles\":[\"head\"]", "\"roles\":[[\"head\"]]", -EINVAL, NULL);
 	changed("\"roles\":[\"head\"]", "\"roles\":[\"h\\u0065ad\"]", -EINVAL,
 	        "bundle:9:151: error: only \\\" and \\\\ are used in a bundle\n");
-	changed("\"roles\":[\"head\"]", "\"roles\":[\"he\xff\"]", -EINVAL, NULL);
-	changed("\"roles\":[\"head\"]", "\"roles\":[\"he\tad\"]", -EINVAL, NULL);
+	changed("\"roles\":[\"head\"]", "\"roles\":[\"he\xff\"]", -EINVAL,
+	        "bundle:9:152: error: a byte that no text of a bundle has\n");
+	changed("\"roles\":[\"head\"]", "\"roles\":[\"he\tad\"]", -EINVAL,
+	        "bundle:9:152: error: a byte that no text of a bundle has\n");
 	changed("{\"site\":\"hq\"", "{\"site\":\"hq\",\"behind_nat\":true}\n{\"site\":\"hq\"",
 	        -EINVAL, "bundle:18:9: error: site 'hq' is here twice\n");
 	changed("\n{\"setting\":\"enforce\"", "\n\n{\"setting\":\"enforce\"", -EINVAL, NULL);
@@ -435,10 +460,13 @@ static void test_limits(void **state)
 	for (size_t i = 9; i < 16000; i += 2)
 		memcpy(at + i, "1,", 2);
 	at[16000] = '\n';
-	refused("list", big, len - 1, -EINVAL, NULL);
+	refused("list", big, len - 1, -EINVAL,
+	        "bundle:2:1028: error: this line holds too many values\n");
 	for (unsigned i = 0; i < 50000; i++)
 		at += sprintf(at, "{\"manage\":\"%05u\",\"from\":\"::/0\",\"service\":\"x\"}\n", i);
-	refused("lines", big, (size_t)(at - big), -EINVAL, NULL);
+	refused("lines", big, (size_t)(at - big), -EINVAL,
+	        "bundle:40001:1: error: the bundle has too many lines\n40001 | {\"manage\":"
+	        "\"39999\",\"from\":\"::/0\",\"service\":\"x\"}\n");
 	free(big);
 }
 
@@ -602,6 +630,17 @@ static void patch_refused(
 		fail_msg("%d %s, expected %d %s", got, err, ret, expected);
 }
 
+/* The two heads of a good delta, and these lines. */
+static void lines_refused(const struct text *base, const struct text *delta, const char *lines)
+{
+	const char *behind = strchr(strchr(delta->data, '\n') + 1, '\n') + 1;
+	char bad[1000];
+
+	snprintf(bad, sizeof(bad), "%.*s%s", (int)(behind - delta->data), delta->data, lines);
+	patch_refused(base, bad, strlen(bad), -EINVAL,
+	        "this delta is damaged, or larger than a bundle may be");
+}
+
 static void test_delta_refused(void **state)
 {
 	struct text a = made_of(GOOD), b = made_of(HEAD SITES), delta = delta_of(&a, &b);
@@ -617,6 +656,13 @@ static void test_delta_refused(void **state)
 	patch_refused(&a, "{\"overlayd-delta\":2}\n", 21, -EPROTONOSUPPORT,
 	        "this delta has format 2, and this release of overlayd knows only format 1: ask "
 	        "for the whole bundle");
+	lines_refused(&a, &delta, "-3\n-2\n");
+	lines_refused(&a, &delta, "-2\n-2\n");
+	lines_refused(&a, &delta, "-1\n");
+	lines_refused(&a, &delta, "-999\n");
+	lines_refused(&a, &delta, "+b\n-2\n");
+	lines_refused(&a, &delta, "-2\n*b\n");
+	lines_refused(&a, &delta, "-2\n+\n");
 	for (size_t i = 0; i < delta.len; i++) {
 		for (unsigned bit = 0; bit < 8; bit++) {
 			int ret;
@@ -728,6 +774,7 @@ int main(void)
 	        cmocka_unit_test(test_corners),
 	        cmocka_unit_test(test_many_peers),
 	        cmocka_unit_test(test_parents),
+	        cmocka_unit_test(test_made_is_checked),
 	        cmocka_unit_test(test_refused),
 	        cmocka_unit_test(test_every_byte),
 	        cmocka_unit_test(test_limits),

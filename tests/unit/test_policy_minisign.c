@@ -201,6 +201,9 @@ static void signature_flips(const char *good)
 		                    0) < 0); /* cut */
 	}
 	assert_int_equal(verify(&key, FIX_DATA, bad), 0);
+	bad = realloc(bad, strlen(good) + 2);
+	strcat(bad, "\n"); /* nothing may stand behind it */
+	assert_int_equal(verify(&key, FIX_DATA, bad), -EINVAL);
 	free(bad);
 }
 
