@@ -74,6 +74,11 @@ n node17 ip addr del 10.77.0.18/32 dev lo 2>/dev/null
 
 # ---------------------------------------------------------------- C7: all of its flows die
 
+# The identities as they are on the wire: a thief knows them all.
+ike_id() { vici head1 list-sas '{"ike": "ovl.'"$1"'"}' list-sa | sed -n 's/.*"remote-id": "\([^"]*\)".*/\1/p' | head -1; }
+ID17=$(ike_id node17) ID18=$(ike_id node18)
+expect "(identities of node17 and node18 are known: $ID17)" [ -n "$ID17" -a -n "$ID18" ]
+
 tcp_client node17 10.77.0.1 17001 a
 tcp_client node17 10.77.0.2 17001 b
 tcp_client node17 "$SIX" 15001 six
@@ -123,7 +128,7 @@ evil() { # IKE-ID: by hand, with its own key, under a name it had or never had
 	vici node17 initiate '{"child": "evil", "ike": "evil", "timeout": "2000"}'
 }
 openssl pkey -in "$BED_DIR/node17/state/node.key" -pubout -outform DER -out "$BED_DIR/node17/pub.der" 2>/dev/null
-for id in node17 node18 head2 nobody; do expect_not "C7: its charon asks as $id: refused" evil $id; done
+for id in "$ID17" "$ID18" node17 node18 nobody; do expect_not "C7: its charon asks as $id: refused" evil $id; done
 expect_not "C7: head1 has no SA with its selectors" sh -c "
 	nsenter -t $(<"$BED_DIR/head1/anchor") -n -m python3 $BED_HERE/vici.py /run/charon.vici list-sas '{}' list-sa | grep -F 10.77.0.17"
 charon_kill node17
