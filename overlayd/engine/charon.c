@@ -19,6 +19,7 @@ static void charon_lost(struct engine *e, const char *text)
 	op_drop(e, &e->list_op);
 	op_drop(e, &e->conns_op);
 	e->want_list = e->want_conns = false;
+	e->conns_early = 0;
 	e->list_peer = NULL;
 	text_set(e->charon_text, sizeof(e->charon_text), text ? text : "not connected");
 	sas_forget(e);
@@ -68,13 +69,64 @@ void charon_want_list(struct engine *e)
 	e->want_list = true;
 }
 
+/*
+ * charon tells nobody when another program unloads what is ours: Debian's unit runs `swanctl
+ * --load-all` two seconds after charon's start, and that unloads all that is not in its files. So
+ * soon after a start the names are read more often.
+ */
+#define CONNS_EARLY 4 /* times: after 1, 2, 4 and 8 s */
+
+/* A list costs charon and us by the number of connections: never more than a few percent. */
+static int64_t conns_gap(const struct engine *e, int64_t least)
+{
+	int64_t gap = least + 2500 * (int64_t)e->n_peers;
+
+	return gap < e->cfg.resync_us ? gap : e->cfg.resync_us;
+}
+
+static void conns_next(struct engine *e)
+{
+	int64_t gap = conns_gap(e, e->cfg.conns_us);
+
+	e->conns_last = e->now.mono_us;
+	if (e->conns_early < CONNS_EARLY) {
+		int64_t early = 1000000LL << (e->conns_early ? e->conns_early - 1 : 0);
+
+		e->conns_early++;
+		if (early < gap)
+			gap = early;
+	}
+	e->conns_at = e->now.mono_us + gap;
+}
+
+void charon_want_conns(struct engine *e)
+{
+	int64_t at = e->conns_last + conns_gap(e, 250000);
+
+	if (at < e->conns_at)
+		e->conns_at = at;
+}
+
+/* Who unloaded it goes on with the connections: look soon, and some more times. */
+void charon_key_lost(struct engine *e)
+{
+	if (!e->key_loaded || e->charon == ENGINE_CHARON_DOWN || IMPAIRED(IMPAIR_FORGET_KEY))
+		return;
+	e->key_loaded = false;
+	e->conns_early = 0;
+	e->conns_at = e->now.mono_us;
+	notice(e, ENGINE_WARNING, ENGINE_N_KEY_LOST, NULL,
+	        "Another program unloaded our key from charon, as swanctl --load-all does with all "
+	        "that is not in its own files; it is loaded again.");
+}
+
 static void become_ready(struct engine *e)
 {
 	if (e->charon != ENGINE_CHARON_SYNCING || !e->key_loaded || !e->conns_seen || !e->sas_seen)
 		return;
 	e->charon = ENGINE_CHARON_READY;
 	notice(e, ENGINE_INFO, ENGINE_N_CHARON_UP, NULL,
-	        "charon is connected; it has %zu IKE_SAs of ours.", e->n_sas);
+	        "charon is connected; it has %zu IKE_SAs of ours.", e->n_sas - e->n_foreign);
 	peers_dirty_all(e);
 }
 
@@ -114,8 +166,12 @@ void charon_step(struct engine *e)
 	if (e->charon == ENGINE_CHARON_DOWN || !e->policy || !e->have_key)
 		return;
 	if (e->charon == ENGINE_CHARON_READY && e->now.mono_us >= e->resync_at) {
-		e->want_list = e->want_conns = true;
+		e->want_list = true;
 		e->resync_at = e->now.mono_us + e->cfg.resync_us;
+	}
+	if (e->charon == ENGINE_CHARON_READY && e->now.mono_us >= e->conns_at && !e->conns_op.id) {
+		e->want_conns = true;
+		e->conns_at = e->now.mono_us + e->cfg.resync_us; /* until it is answered */
 	}
 	if (!e->key_loaded && op_ready(e, &e->key_op))
 		op_start(e, &e->key_op, OP_KEY, ENGINE_FX_LOAD_KEY, NULL, 0);
@@ -149,8 +205,10 @@ void charon_result(struct engine *e, enum op_kind kind, int error, const char *t
 	op_ok(e, op);
 	if (kind == OP_KEY)
 		e->key_loaded = true;
-	if (kind == OP_LIST_CONNS)
+	if (kind == OP_LIST_CONNS) {
 		e->conns_seen = true;
+		conns_next(e);
+	}
 	if (kind == OP_LIST_SAS) {
 		if (!e->list_peer) {
 			e->sas_seen = e->snapshot = true;
@@ -192,6 +250,8 @@ int64_t charon_wakeup(const struct engine *e)
 		        e->list_op.at > e->list_not_before ? e->list_op.at : e->list_not_before);
 	if (e->charon == ENGINE_CHARON_READY) {
 		sooner(&at, e->resync_at);
+		if (!e->conns_op.id)
+			sooner(&at, e->conns_at);
 		if (e->n_bad)
 			sooner(&at, e->bad_due);
 	}

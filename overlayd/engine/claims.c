@@ -133,7 +133,7 @@ bool claim_blocked(const struct engine *e, const struct peer *p)
 
 	if (IMPAIRED(IMPAIR_ADMIT_BEFORE_GONE))
 		return false;
-	return (c4 && c4->blockers) || (c6 && c6->blockers);
+	return e->cuts_all || (c4 && c4->blockers) || (c6 && c6->blockers);
 }
 
 static bool sa_has_claim(const struct sa *sa, const struct policy_addr *a)
@@ -152,7 +152,17 @@ void claim_everything(struct engine *e, struct sa *sa)
 	e->claims_all++;
 }
 
-static void claim_add_sa(struct engine *e, struct sa *sa, const struct policy_addr *a)
+void claim_cut_all(struct engine *e, struct sa *sa)
+{
+	claim_everything(e, sa);
+	if (sa->cuts_all)
+		return;
+	sa->cuts_all = true;
+	if (e->cuts_all++ == 0)
+		peers_dirty_all(e);
+}
+
+void claim_add_sa(struct engine *e, struct sa *sa, const struct policy_addr *a)
 {
 	struct policy_addr *v;
 	struct claim *c;
@@ -230,6 +240,10 @@ void claim_drop_sa(struct engine *e, struct sa *sa)
 	mem_free(e, sa->claims, sa->n_claims * sizeof(*sa->claims));
 	sa->claims = NULL;
 	sa->n_claims = 0;
+	if (sa->cuts_all) {
+		sa->cuts_all = false;
+		e->cuts_all--;
+	}
 	if (sa->claims_all) {
 		sa->claims_all = false;
 		if (--e->claims_all == 0)

@@ -41,6 +41,7 @@ static void config_defaults(struct engine_config *c)
 	default_to(&c->backoff_min_us, 250000);
 	default_to(&c->backoff_max_us, 30000000);
 	default_to(&c->resync_us, 30000000);
+	default_to(&c->conns_us, 5000000);
 	default_to(&c->halfopen_max_us, 30000000);
 	default_to(&c->start_grace_us, 2000000);
 	default_to(&c->warn_us, 600000000);
@@ -138,7 +139,7 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 		tunnel_result(e, p, error, text);
 		break;
 	case OP_SA_TERMINATE:
-		sa_end_result(e, f->sa_id);
+		sa_end_result(e, f->sa_id, error);
 		break;
 	case OP_KEY:
 		charon_result(e, OP_KEY, error, text);
@@ -248,6 +249,9 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 			charon_result(e, OP_LIST_CONNS, e->oom ? -ENOMEM : 0, "out of memory");
 		}
 		break;
+	case ENGINE_EV_KEY_LOST:
+		charon_key_lost(e);
+		break;
 	case ENGINE_EV_SA:
 		sas_event(e, ev);
 		break;
@@ -255,6 +259,10 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 		if (ev->plane.up && !e->plane_up)
 			e->plane_dirty = true;
 		e->plane_up = ev->plane.up;
+		if (ev->plane.up && ev->plane.shared != e->plane_shared) {
+			e->plane_shared = ev->plane.shared;
+			e->want_list |= e->charon != ENGINE_CHARON_DOWN;
+		}
 		break;
 	case ENGINE_EV_FIREWALL:
 		fw_seen(e, ev->firewall.seen);

@@ -40,7 +40,9 @@
  *   for the same address must be gone first. Until then (at most config.start_grace_us) a
  *   firewall table that an earlier run left is left alone.
  * - Any `ovl.*` or "(unnamed)" IKE_SA that is not desired is terminated; SAs of other names are
- *   never touched.
+ *   never touched, with one exception: where all SAs share one device (`shared`), one whose remote
+ *   selectors cover overlay addresses is ended, and the peers whose addresses it covers are cut
+ *   until it is gone.
  */
 #ifndef OVERLAYD_ENGINE_ENGINE_H
 #define OVERLAYD_ENGINE_ENGINE_H
@@ -50,6 +52,7 @@
 /* Bounds on what one event may bring; the host cuts longer input and sets `truncated`. */
 #define ENGINE_SAS_MAX 65536U   /* rows of a snapshot, and SAs the engine remembers */
 #define ENGINE_CHILDREN_MAX 8U  /* child rows of one IKE_SA that are looked at */
+#define ENGINE_FOREIGN_MAX 64U  /* ranges of a foreign SA that are looked at */
 #define ENGINE_TS_MAX 4U        /* selectors of a child that are looked at, each side */
 #define ENGINE_CONNS_MAX 65536U /* names of a get-conns snapshot */
 #define ENGINE_RESOLVED_MAX 8U  /* addresses of one name */
@@ -83,6 +86,7 @@ struct engine_config {
 	int64_t backoff_min_us;      /* [250 ms] */
 	int64_t backoff_max_us;      /* [30 s] */
 	int64_t resync_us;           /* list-sas and get-conns anew at least this often [30 s] */
+	int64_t conns_us;            /* get-conns anew, for a few peers; more: more seldom [5 s] */
 	int64_t halfopen_max_us; /* half-open and "(unnamed)" SAs of others are ended after [30 s]
 	                          */
 	int64_t start_grace_us;  /* see above [2 s] */
@@ -98,6 +102,7 @@ enum engine_event_type {
 	ENGINE_EV_OWN_KEY,  /* .own_key: our public key */
 	ENGINE_EV_CHARON,   /* .charon: vici connected (both connections) or lost */
 	ENGINE_EV_SAS,      /* .sas: answer to ENGINE_FX_LIST_SAS */
+	ENGINE_EV_KEY_LOST, /* charon has not our private key any more, though it was loaded */
 	ENGINE_EV_CONNS,    /* .conns: answer to ENGINE_FX_LIST_CONNS */
 	ENGINE_EV_SA,       /* .sa: charon's ike-updown, child-updown, ike-rekey, ike-update */
 	ENGINE_EV_PLANE,    /* .plane: the overlay device */
@@ -133,6 +138,11 @@ struct engine_child_row {
 	uint64_t bytes_in, bytes_out;
 };
 
+/* From first to last address, both of one family. */
+struct engine_range {
+	struct policy_addr first, last;
+};
+
 struct engine_sa_row {
 	const char *conn; /* "ovl.node17", "(unnamed)", any foreign name */
 	uint32_t id;      /* charon's unique id of the IKE_SA */
@@ -146,6 +156,13 @@ struct engine_sa_row {
 	const struct engine_child_row *children;
 	size_t n_children; /* those beyond ENGINE_CHILDREN_MAX: see truncated */
 	bool truncated;    /* has more children than are told */
+	/*
+	 * Of a foreign name only: what the remote selectors of all its children that are installed
+	 * cover, whatever the protocol and port.
+	 */
+	const struct engine_range *foreign;
+	size_t n_foreign;
+	bool foreign_more; /* some are not told, or cannot be read: they may cover anything */
 };
 
 enum engine_sa_change {
@@ -197,6 +214,7 @@ struct engine_event {
 		struct {
 			bool up;          /* the device is there and up */
 			const char *name; /* "ipsec0", "ovl0"; may be NULL when down */
+			bool shared;      /* all of charon's SAs end in it, foreign ones too */
 		} plane;
 		struct {
 			enum engine_fw_seen seen;
@@ -226,7 +244,9 @@ enum engine_effect_type {
 	ENGINE_FX_LOAD_KEY,    /* vici load-key: our own private key (no data here) */
 	ENGINE_FX_LOAD_CONN,   /* .load */
 	ENGINE_FX_UNLOAD_CONN, /* .conn; not loaded counts as done (result 0) */
-	ENGINE_FX_INITIATE, /* .conn: child ENGINE_CHILD_NAME, timeout -1; result: charon took it */
+	ENGINE_FX_INITIATE,    /* .conn: child ENGINE_CHILD_NAME, timeout -1; result 0: it is up, or
+	                          may yet be; -ECONNREFUSED: the peer does not want it; -ENOENT:
+	                          charon has no such connection */
 	ENGINE_FX_TERMINATE,   /* .terminate; nothing to end counts as done (result 0) */
 	ENGINE_FX_LIST_SAS,    /* .list; answer ENGINE_EV_SAS, or ENGINE_EV_RESULT if it failed */
 	ENGINE_FX_LIST_CONNS,  /* vici get-conns; answer ENGINE_EV_CONNS, or ENGINE_EV_RESULT */
@@ -341,8 +361,10 @@ enum engine_notice_code {
 	ENGINE_N_DUPLICATE,    /* one of two SAs of a peer ended */
 	ENGINE_N_UNKNOWN_SA,   /* an SA that nobody wants was found and ended */
 	ENGINE_N_UNKNOWN_CONN, /* a connection `ovl.*` that nobody wants was found and unloaded */
+	ENGINE_N_FOREIGN_SA,   /* another's SA that covers overlay addresses was ended */
 	ENGINE_N_FW_REPAIRED,  /* our table was changed or removed by another, and is back */
 	ENGINE_N_FW_FAILED,    /* the kernel refused a change; retried */
+	ENGINE_N_KEY_LOST,     /* another program unloaded our key from charon; loaded again */
 	ENGINE_N_CHARON_UP,
 	ENGINE_N_CHARON_DOWN,
 	ENGINE_N_PLANE_FAILED,

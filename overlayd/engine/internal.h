@@ -13,7 +13,7 @@
  *back-off
  *	judge.c   which SAs are wanted				out.c     effects out, notices,
  *memory
- *	underlay.c where peers are in clear, names
+ *	underlay.c where peers are in clear, names		foreign.c SAs of others
  */
 #ifndef OVERLAYD_ENGINE_INTERNAL_H
 #define OVERLAYD_ENGINE_INTERNAL_H
@@ -51,6 +51,9 @@ enum engine_impairment {
 	IMPAIR_KEEP_CLASS,
 	IMPAIR_GUARD_ADMITTED_ONLY,
 	IMPAIR_HOURS_BY_TRUSTED,
+	IMPAIR_IGNORE_FOREIGN,
+	IMPAIR_TRUST_LISTS,
+	IMPAIR_FORGET_KEY,
 };
 #ifdef ENGINE_IMPAIR
 extern unsigned engine_impair;
@@ -200,7 +203,10 @@ enum sa_fault {
 	SA_SELECTORS, /* child with other selectors */
 	SA_STALE,     /* half-open, leaving or childless for too long */
 	SA_DUPLICATE,
-	SA_ASKED, /* admin wants it anew */
+	SA_CROWDED, /* more children than two nodes ever need */
+	SA_LOST,    /* no longer listed, and nothing said that it ended */
+	SA_FOREIGN, /* another's, for our addresses: see foreign.c */
+	SA_ASKED,   /* admin wants it anew */
 };
 
 struct sa {
@@ -209,7 +215,10 @@ struct sa {
 	struct peer *peer; /* of its connection's name, or NULL */
 	struct sa *next;   /* of the peer's */
 	struct sa *all_prev, *all_next;
-	bool unnamed, known_child, gone, asked;
+	bool unnamed, known_child, gone, asked, foreign;
+	bool inherited;           /* half-open when charon's SAs were first read */
+	bool lost;                /* in no list any more, and its end is not proven */
+	bool crowded;             /* its children did not find room here */
 	bool ids_known, ids_good; /* of an established one */
 	bool initiator;
 	enum engine_ike_state state;
@@ -224,7 +233,8 @@ struct sa {
 	size_t n_children, cap_children;
 	struct policy_addr *claims;
 	size_t n_claims;
-	bool claims_all;
+	bool claims_all, cuts_all;
+	uint64_t ended_seq; /* charon confirmed its end then; 0: not */
 	struct op op;
 };
 
@@ -275,6 +285,7 @@ struct engine {
 	size_t n_heap, cap_heap;
 	struct queue queues[Q_N];
 	size_t n_trying;
+	size_t n_refused; /* peers that refuse for longer than a moment */
 
 	struct map flights;
 	size_t n_flights[OP_N];
@@ -289,16 +300,18 @@ struct engine {
 	struct peer *list_peer;
 	bool want_list, want_conns;
 	int64_t list_not_before, resync_at, started_us;
-	bool snapshot; /* since the last loss of charon */
+	int64_t conns_at, conns_last; /* to be listed again; listed last */
+	uint8_t conns_early;          /* of the early ones, how many were */
+	bool snapshot;                /* since the last loss of charon */
 
 	struct map sas;
 	struct sa *sa_head, *sa_tail;
-	size_t n_sas;
+	size_t n_sas, n_foreign;
 	int64_t bad_due;
 	size_t n_bad;
 
 	struct map claims;
-	size_t claims_all, n_stale;
+	size_t claims_all, cuts_all, n_stale;
 
 	struct class_table in, out;
 	uint64_t rules_digest, base_digest, base_sent;
@@ -309,7 +322,7 @@ struct engine {
 	int64_t last_repair_us;
 
 	struct engine_plane plane_want;
-	bool plane_dirty, plane_up, plane_done;
+	bool plane_dirty, plane_up, plane_done, plane_shared;
 	char plane_text[ENGINE_TEXT_MAX];
 	struct op plane_op;
 
@@ -399,6 +412,8 @@ void claim_release(struct engine *e, struct peer *p);
 bool claim_blocked(const struct engine *e, const struct peer *p);
 void claim_by_sa(struct engine *e, struct sa *sa, const struct engine_sa_row *row);
 void claim_everything(struct engine *e, struct sa *sa);
+void claim_add_sa(struct engine *e, struct sa *sa, const struct policy_addr *a);
+void claim_cut_all(struct engine *e, struct sa *sa); /* claims all, admitted or not */
 void claim_drop_sa(struct engine *e, struct sa *sa);
 void claims_free(struct engine *e);
 
@@ -446,6 +461,7 @@ const char *conn_name(struct engine *e, const struct peer *p); /* arena */
 /* tunnel.c */
 void tunnel_step(struct engine *e, struct peer *p);
 void tunnel_stop(struct engine *e, struct peer *p);
+void tunnel_count_refused(struct engine *e, struct peer *p, uint8_t n);
 void tunnel_reset(struct engine *e, struct peer *p);
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text);
 void tunnel_choose(struct engine *e, struct peer *p);
@@ -458,6 +474,8 @@ void charon_changed(struct engine *e, const struct engine_event *ev);
 void charon_step(struct engine *e);
 void charon_result(struct engine *e, enum op_kind kind, int error, const char *text);
 void charon_want_list(struct engine *e);
+void charon_want_conns(struct engine *e); /* something hints that they are gone */
+void charon_key_lost(struct engine *e);
 int64_t charon_wakeup(const struct engine *e);
 void plane_step(struct engine *e);
 void plane_result(struct engine *e, int error, const char *text);
@@ -468,7 +486,13 @@ void sas_event(struct engine *e, const struct engine_event *ev);
 void sas_forget(struct engine *e); /* all */
 void sa_free(struct engine *e, struct sa *sa);
 struct sa *sa_find(const struct engine *e, uint32_t id);
+struct sa *sa_new(struct engine *e, uint32_t id);
+void sa_down(struct engine *e, uint32_t id);
 bool sa_up(const struct sa *sa);
+
+/* foreign.c */
+void foreign_listed(struct engine *e, const struct engine_sa_row *row);
+void foreign_event(struct engine *e, const struct engine_event *ev);
 
 /* judge.c */
 void sa_judge(struct engine *e, struct sa *sa);
@@ -476,6 +500,8 @@ void sa_judge(struct engine *e, struct sa *sa);
 bool sa_childless(const struct engine *e, const struct sa *sa);
 void sas_judge_peer(struct engine *e, struct peer *p);
 void sas_end_bad(struct engine *e);
-void sa_end_result(struct engine *e, uint32_t id);
+void sa_not_stale(struct engine *e, struct sa *sa); /* it came up after all */
+void sa_lost(struct engine *e, struct sa *sa);
+void sa_end_result(struct engine *e, uint32_t id, int error);
 
 #endif

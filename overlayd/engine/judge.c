@@ -34,7 +34,8 @@ static enum sa_fault judge_age(const struct engine *e, const struct sa *sa)
 
 	switch (sa->state) {
 	case ENGINE_IKE_CONNECTING:
-		if (p && sa->initiator && (!p->trying || age >= e->cfg.initiate_timeout_us))
+		if (p && sa->initiator &&
+		        ((!p->trying && !sa->inherited) || age >= e->cfg.initiate_timeout_us))
 			return SA_STALE;
 		return age >= e->cfg.halfopen_max_us ? SA_STALE : SA_FINE;
 	case ENGINE_IKE_ESTABLISHED:
@@ -65,6 +66,8 @@ static enum sa_fault judge(const struct engine *e, const struct sa *sa)
 	for (size_t i = 0; i < sa->n_children; i++)
 		if (sa->children[i].state == ENGINE_CHILD_INSTALLED && !sa->children[i].good)
 			return SA_SELECTORS;
+	if (sa->crowded || sa->n_children >= ENGINE_CHILDREN_MAX)
+		return SA_CROWDED;
 	return judge_age(e, sa);
 }
 
@@ -83,10 +86,39 @@ static const char *fault_text(enum sa_fault fault)
 		return "came to nothing in time";
 	case SA_DUPLICATE:
 		return "is a duplicate";
+	case SA_CROWDED:
+		return "has more CHILD_SAs than two nodes need";
+	case SA_LOST:
+		return "is in no list of charon's any more, and nothing said that it ended";
+	case SA_FOREIGN:
+		return "covers overlay addresses";
 	case SA_ASKED:
 		return "is to be built anew";
 	}
 	return "";
+}
+
+void sa_not_stale(struct engine *e, struct sa *sa)
+{
+	if (sa->fault != SA_STALE || sa->op.id || sa->op.fails)
+		return; /* too late: its end is asked for */
+	sa->fault = SA_FINE;
+	sa->since_us = sa->childless_us = e->now.mono_us;
+	e->n_bad--;
+}
+
+/* In no list, and nothing said that it ended: charon is made to say so. */
+void sa_lost(struct engine *e, struct sa *sa)
+{
+	sa->lost = true;
+	sa->ended_seq = 0;
+	if (sa->peer)
+		peer_dirty(e, sa->peer);
+	if (sa->fault || (sa->peer && sa->peer->revoking))
+		return;
+	sa->fault = SA_LOST;
+	e->n_bad++;
+	e->bad_due = 0;
 }
 
 /* A fault stays until the SA is gone. */
@@ -101,7 +133,8 @@ void sa_judge(struct engine *e, struct sa *sa)
 	e->bad_due = 0;
 	if (sa->peer && sa->peer->revoking)
 		return; /* told already, and ended there */
-	if (sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY || sa->fault == SA_SELECTORS)
+	if (sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY || sa->fault == SA_SELECTORS ||
+	        sa->fault == SA_CROWDED)
 		notice(e, ENGINE_WARNING, ENGINE_N_UNKNOWN_SA, sa->peer ? sa->peer->name : NULL,
 		        "IKE_SA number %u %s; it is ended.", sa->id, fault_text(sa->fault));
 	if (sa->peer && sa->fault == SA_SELECTORS && !sa->peer->attempts)
@@ -181,12 +214,18 @@ void sas_end_bad(struct engine *e)
 	}
 }
 
-void sa_end_result(struct engine *e, uint32_t id)
+void sa_end_result(struct engine *e, uint32_t id, int error)
 {
 	struct sa *sa = sa_find(e, id);
 
 	e->bad_due = 0;
-	if (sa)
-		op_fail(e, &sa->op); /* done is only what the list no longer shows */
 	charon_want_list(e);
+	if (!sa)
+		return;
+	op_fail(e, &sa->op); /* done is only what no list shows any more either */
+	if (error)
+		return;
+	sa->ended_seq = e->seq;
+	if (sa->lost)
+		sa_free(e, sa);
 }

@@ -63,6 +63,7 @@ static void peer_free(struct engine *e, struct peer *p)
 	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
 		op_drop(e, ops[i]);
 	tunnel_stop(e, p);
+	tunnel_count_refused(e, p, 0);
 	e->n_stale -= p->stale_conn;
 	timer_cancel(e, p);
 	for (int q = 0; q < Q_N; q++)

@@ -55,6 +55,7 @@ void revoke_begin(struct engine *e, struct peer *p)
 	p->sockets_due = p->claimed && (p->fw != FW_NO || p->told_admitted);
 	p->ended = p->verified = false;
 	tunnel_stop(e, p);
+	tunnel_count_refused(e, p, 0);
 	if (p->conn_op.id && p->conn_op_loads) {
 		op_drop(e, &p->conn_op);
 		p->conn = CONN_MAYBE;

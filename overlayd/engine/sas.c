@@ -73,6 +73,7 @@ void sa_free(struct engine *e, struct sa *sa)
 	else
 		e->sa_tail = sa->all_prev;
 	e->n_sas--;
+	e->n_foreign -= sa->foreign;
 	op_drop(e, &sa->op);
 	mem_free(e, sa->children, sa->cap_children * sizeof(*sa->children));
 	mem_free(e, sa, sizeof(*sa));
@@ -92,7 +93,7 @@ static bool is_ours(const char *conn)
 	                       !strcmp(conn, UNNAMED));
 }
 
-static struct sa *sa_new(struct engine *e, uint32_t id)
+struct sa *sa_new(struct engine *e, uint32_t id)
 {
 	struct sa *sa;
 
@@ -194,8 +195,10 @@ static struct child *child_slot(struct engine *e, struct sa *sa, uint32_t id)
 	for (size_t i = 0; i < sa->n_children; i++)
 		if (sa->children[i].id == id)
 			return &sa->children[i];
-	if (sa->n_children >= ENGINE_CHILDREN_MAX)
+	if (sa->n_children >= ENGINE_CHILDREN_MAX) {
+		sa->crowded = true;
 		return NULL;
+	}
 	if (sa->n_children == sa->cap_children) {
 		size_t cap = sa->cap_children ? sa->cap_children * 2 : 1;
 		struct child *v = mem_alloc(e, cap * sizeof(*v));
@@ -253,6 +256,7 @@ static void take_row(struct engine *e, struct sa *sa, const struct engine_sa_row
 	sa->rekey_us = ENGINE_NEVER;
 	if (row->rekey_s > INT32_MIN && row->rekey_s < INT32_MAX)
 		sa->rekey_us = e->now.mono_us + row->rekey_s * 1000000;
+	sa->crowded |= row->truncated;
 	take_ids(e, sa, row);
 }
 
@@ -264,7 +268,8 @@ static void settle(struct engine *e, struct sa *sa, const struct engine_sa_row *
 	if (sa->known_child || had_child)
 		sa->childless_us = e->now.mono_us; /* since now, if it has none any more */
 	sa_judge(e, sa);
-	if ((sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY || sa->fault == SA_SELECTORS) &&
+	if ((sa->fault == SA_UNKNOWN || sa->fault == SA_IDENTITY || sa->fault == SA_SELECTORS ||
+	            sa->fault == SA_CROWDED) &&
 	        row)
 		claim_by_sa(e, sa, row);
 	if (sa->peer)
@@ -277,8 +282,12 @@ static void list_row(struct engine *e, const struct engine_sa_row *row)
 {
 	struct sa *sa;
 
-	if (!is_ours(row->conn))
+	if (!row->conn)
 		return;
+	if (!is_ours(row->conn)) {
+		foreign_listed(e, row);
+		return;
+	}
 	sa = sa_find(e, row->id);
 	if (sa && (sa->gone || sa->touched > e->list_seq)) {
 		sa->listed = e->list_seq;
@@ -290,10 +299,14 @@ static void list_row(struct engine *e, const struct engine_sa_row *row)
 		return;
 	sa->listed = e->list_seq;
 	sa->seen_us = e->now.mono_us;
+	sa->lost = false;
 	take_row(e, sa, row);
 	sa->n_children = 0;
+	sa->crowded = row->truncated;
 	for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
 		child_take(e, sa, &row->children[i]);
+	if (!e->snapshot && row->state == ENGINE_IKE_CONNECTING)
+		sa->inherited = true;
 	if (!e->snapshot && row->state == ENGINE_IKE_ESTABLISHED && !row->n_children &&
 	        !sa->unnamed && !IMPAIRED(IMPAIR_ADMIT_BEFORE_GONE)) {
 		/* An earlier run's, and nobody knows which selectors its next child will have. */
@@ -301,6 +314,21 @@ static void list_row(struct engine *e, const struct engine_sa_row *row)
 		claim_everything(e, sa);
 	}
 	settle(e, sa, row);
+}
+
+/*
+ * A peer can grow its SA until charon cannot tell of it any more: then it is in no list, and
+ * carries on. Only charon's word that it ended it (or the event that it ended) is proof. What never
+ * was up, or was about to go, ends without an event.
+ */
+static bool is_proven_gone(const struct engine *e, const struct sa *sa)
+{
+	if (sa->gone || sa->unnamed || sa->state != ENGINE_IKE_ESTABLISHED ||
+	        IMPAIRED(IMPAIR_TRUST_LISTS))
+		return true;
+	if (sa->peer && sa->peer->revoking)
+		return sa->peer->ended && sa->peer->ended_seq < e->list_seq;
+	return sa->ended_seq && sa->ended_seq < e->list_seq;
 }
 
 static void forget_unlisted(struct engine *e, bool complete)
@@ -312,8 +340,12 @@ static void forget_unlisted(struct engine *e, bool complete)
 		if (sa->gone)
 			sa_free(e, sa);
 		else if (complete && sa->listed != e->list_seq && sa->touched <= e->list_seq &&
-		         (!e->list_peer || sa->peer == e->list_peer))
-			sa_free(e, sa);
+		         (!e->list_peer || sa->peer == e->list_peer)) {
+			if (is_proven_gone(e, sa))
+				sa_free(e, sa);
+			else
+				sa_lost(e, sa);
+		}
 	}
 }
 
@@ -337,7 +369,7 @@ void sas_snapshot(struct engine *e, const struct engine_event *ev)
 
 /* ---- events ---- */
 
-static void sa_down(struct engine *e, uint32_t id)
+void sa_down(struct engine *e, uint32_t id)
 {
 	struct sa *sa = sa_find(e, id);
 
@@ -392,8 +424,12 @@ void sas_event(struct engine *e, const struct engine_event *ev)
 	const struct engine_sa_row *row = ev->sa.row;
 	struct sa *sa;
 
-	if (!row || !is_ours(row->conn) || e->charon == ENGINE_CHARON_DOWN || !e->policy)
+	if (!row || !row->conn || e->charon == ENGINE_CHARON_DOWN || !e->policy)
 		return;
+	if (!is_ours(row->conn)) {
+		foreign_event(e, ev);
+		return;
+	}
 	if (ev->sa.change == ENGINE_SA_DOWN) {
 		sa_down(e, row->id);
 		return;
@@ -405,6 +441,8 @@ void sas_event(struct engine *e, const struct engine_event *ev)
 		return;
 	switch (ev->sa.change) {
 	case ENGINE_SA_UP:
+		sa_not_stale(e, sa);
+		__attribute__((fallthrough));
 	case ENGINE_SA_CHILD_UP:
 		for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
 			child_take(e, sa, &row->children[i]);

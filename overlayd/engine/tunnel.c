@@ -11,6 +11,9 @@
 
 #define EARLY_TRIES 8 /* that are refused, before the delays grow */
 #define LOST_US 50000
+/* Those that refuse for longer: each this often, all of them together so often. */
+#define REFUSED_US 5000000
+#define REFUSED_PER_S 2
 
 static bool is_own(const struct engine *e, const struct policy_addr *a, uint16_t port)
 {
@@ -73,12 +76,18 @@ void tunnel_stop(struct engine *e, struct peer *p)
 	op_land(e, &p->init_op);
 }
 
+void tunnel_count_refused(struct engine *e, struct peer *p, uint8_t n)
+{
+	e->n_refused += (n > EARLY_TRIES) - (p->refused > EARLY_TRIES);
+	p->refused = n;
+}
+
 /* Something changed that may help: try at once and count the delays anew. */
 void tunnel_reset(struct engine *e, struct peer *p)
 {
 	if (!p->trying)
 		op_drop(e, &p->init_op);
-	p->refused = 0;
+	tunnel_count_refused(e, p, 0);
 	p->resolved_us = 0;
 	if (!p->best)
 		peer_dirty(e, p);
@@ -90,11 +99,29 @@ void tunnel_reset(struct engine *e, struct peer *p)
  */
 static bool is_early(struct engine *e, struct peer *p, bool refused)
 {
-	if (!refused || p->refused >= EARLY_TRIES)
+	if (!refused)
 		return false;
-	p->refused++;
+	if (p->refused <= EARLY_TRIES)
+		tunnel_count_refused(e, p, p->refused + 1);
+	if (p->refused > EARLY_TRIES)
+		return false;
 	p->init_op.at = e->now.mono_us + backoff_us(e, 1);
 	return true;
+}
+
+/*
+ * It will approve us some day, and may not be able to dial us: so that day it should not wait for a
+ * back-off of long ago. Where many refuse, the sum of their tries is what must stay small.
+ */
+static void try_again_refused(struct engine *e, struct peer *p)
+{
+	int64_t d = (int64_t)(e->n_refused / REFUSED_PER_S) * 1000000;
+
+	if (d < REFUSED_US)
+		d = REFUSED_US;
+	d = e->now.mono_us + d - d / 8 + jitter_us(e, d / 4);
+	if (d < p->init_op.at)
+		p->init_op.at = d;
 }
 
 static void tunnel_failed(struct engine *e, struct peer *p, bool refused, const char *why)
@@ -115,13 +142,17 @@ static void tunnel_failed(struct engine *e, struct peer *p, bool refused, const 
 	if (early)
 		return;
 	op_fail(e, &p->init_op);
+	if (refused)
+		try_again_refused(e, p);
 	p->ep++;
 }
 
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text)
 {
+	if (error == -ENOENT || error == -ECONNREFUSED)
+		charon_want_conns(e); /* or our key is not there any more */
 	if (error)
-		tunnel_failed(e, p, error == -ECONNREFUSED, text);
+		tunnel_failed(e, p, error == -ECONNREFUSED || error == -ENOENT, text);
 	else
 		op_land(e, &p->init_op);
 }
@@ -241,6 +272,16 @@ static bool came_childless(const struct engine *e, const struct peer *p)
 	return false;
 }
 
+/* An earlier run's try is under way: charon would only add ours to it. */
+static bool has_inherited(const struct peer *p)
+{
+	for (const struct sa *sa = p->sas; sa; sa = sa->next)
+		if (sa->inherited && sa->initiator && !sa->fault && !sa->gone &&
+		        sa->state == ENGINE_IKE_CONNECTING)
+			return true;
+	return false;
+}
+
 static void connect_step(struct engine *e, struct peer *p)
 {
 	if (p->trying && came_childless(e, p)) {
@@ -272,6 +313,8 @@ static void connect_step(struct engine *e, struct peer *p)
 		conn_step(e, p); /* the next endpoint; comes back when it is loaded */
 		return;
 	}
+	if (has_inherited(p))
+		return; /* its end, or its age, wakes us */
 	initiate(e, p);
 }
 
@@ -286,7 +329,8 @@ void tunnel_step(struct engine *e, struct peer *p)
 	if (p->best) {
 		tunnel_stop(e, p);
 		op_drop(e, &p->init_op);
-		p->attempts = p->refused = 0;
+		p->attempts = 0;
+		tunnel_count_refused(e, p, 0);
 		duplicates_step(e, p);
 		return;
 	}

@@ -137,7 +137,7 @@ void engine_look(const struct engine *e, struct engine_view *v)
 		v->n_revoking += p->revoking;
 	}
 	v->n_in_flight = e->flights.n;
-	v->n_sas = e->n_sas;
+	v->n_sas = e->n_sas - e->n_foreign;
 	v->settled = is_settled(e, v);
 }
 
@@ -200,10 +200,14 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "unknown-sa";
 	case ENGINE_N_UNKNOWN_CONN:
 		return "unknown-conn";
+	case ENGINE_N_FOREIGN_SA:
+		return "foreign-sa";
 	case ENGINE_N_FW_REPAIRED:
 		return "firewall-repaired";
 	case ENGINE_N_FW_FAILED:
 		return "firewall-failed";
+	case ENGINE_N_KEY_LOST:
+		return "key-lost";
 	case ENGINE_N_CHARON_UP:
 		return "charon-up";
 	case ENGINE_N_CHARON_DOWN:

@@ -14,6 +14,8 @@
 #define RETRY_MAX_US 500000            /* a failed connect(2) costs nothing */
 #define TOLD_AGAIN_US (60 * 1000000LL) /* "still waiting" */
 
+static void charon_fail(struct charon *charon, const char *why);
+
 /* ---- the connections ---------------------------------------------------------------------------
  */
 
@@ -272,7 +274,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *user)
 }
 
 /* The one way out of a connection: both are closed, the engine is told, and we try again. */
-void charon_fail(struct charon *charon, const char *why)
+static void charon_fail(struct charon *charon, const char *why)
 {
 	struct engine_event ev = {.type = ENGINE_EV_CHARON};
 	bool told = charon->told;

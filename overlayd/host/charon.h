@@ -76,6 +76,20 @@ void charon_rows_add(struct charon_rows *rows, const struct vici_ike_sa *sa);
 void charon_row_view(
         const struct vici_ike_sa *sa, struct engine_sa_row *row, struct engine_child_row *children);
 void charon_child_view(const struct vici_child_sa *sa, struct engine_child_row *child);
+/* ---- charon_ranges.c ---- */
+
+struct charon_ranges {
+	struct engine_range v[ENGINE_FOREIGN_MAX];
+	size_t n;
+	bool more;
+};
+/* Fills row->foreign, which points into ranges; nothing for a connection of ours. */
+void charon_ranges_view(
+        const struct vici_ike_sa *sa, struct engine_sa_row *row, struct charon_ranges *ranges);
+void charon_ranges_add(struct charon_ranges *ranges, const struct vici_child_sa *child);
+/* "10.0.0.0/8", "10.0.0.1..10.0.0.9", either with "[tcp/80]" behind it; -EINVAL. */
+int charon_range_parse(const char *text, struct engine_range *out);
+
 /* "10.77.0.1/32" -> prefix; -EINVAL: not a plain one. */
 int charon_selector_parse(const char *text, struct policy_prefix *out);
 

@@ -6,12 +6,14 @@ void charon_event(void *user, const struct vici_event *ve)
 {
 	struct charon *charon = ((struct link *)user)->charon;
 	struct engine_child_row children[ENGINE_CHILDREN_MAX];
+	struct charon_ranges ranges;
 	struct engine_sa_row row;
 	struct engine_event ev = {.type = ENGINE_EV_SA};
 
 	if (!charon->told || !ve->sa)
 		return; /* the list that follows tells it all */
 	charon_row_view(ve->sa, &row, children);
+	charon_ranges_view(ve->sa, &row, &ranges);
 	ev.sa.row = &row;
 	switch (ve->type) {
 	case VICI_EV_IKE_UPDOWN:
@@ -38,6 +40,10 @@ void charon_event(void *user, const struct vici_event *ve)
 		ev.sa.old_id = ve->old_child ? ve->old_child->uniqueid : 0;
 		charon_child_view(ve->child, &children[0]);
 		row.n_children = 1;
+		if (row.foreign)
+			charon_ranges_add(&ranges, ve->child);
+		row.n_foreign = ranges.n;
+		row.foreign_more = ranges.more;
 		break;
 	case VICI_EV_OTHER:
 	case VICI_EV_LOG:

@@ -3,7 +3,7 @@
  * Is our key still in charon? `swanctl --load-all` unloads every key and connection that is not in
  * its own files, and Debian's strongswan.service runs it after each start of charon and at each
  * reload: shortly after we have loaded ours. charon tells nobody. So we look, often at first,
- * and if the key is gone, connect anew: that loads all of it again; SAs are not touched.
+ * and if the key is gone, the engine loads again what is ours; SAs are not touched.
  */
 #include "host/charon_private.h"
 
@@ -23,16 +23,13 @@ static void look_in(struct charon *charon, int64_t delay_us)
 static void on_keys(void *user, const struct vici_result *r, const char *const *names, size_t n)
 {
 	struct charon *charon = user;
+	struct engine_event ev = {.type = ENGINE_EV_KEY_LOST};
 	bool found = r->error != 0;
 
 	for (size_t i = 0; i < n && !found; i++)
 		found = strcmp(names[i], charon->key_id) == 0;
-	if (!found) {
-		/* Its connections are unloaded after the keys: give it time to end. */
-		charon->key_lost = true;
-		look_in(charon, OFTEN_US);
-		return;
-	}
+	if (!found)
+		world_event(charon->world, &ev);
 	look_in(charon, world_now_us() < charon->key_loaded_us + FIRST_US ? OFTEN_US : SELDOM_US);
 }
 
@@ -44,11 +41,6 @@ static int on_look(sd_event_source *source, uint64_t usec, void *user)
 	(void)source, (void)usec;
 	if (!charon->told || !link->v || !charon->key_id[0])
 		return 0;
-	if (charon->key_lost) {
-		charon_fail(charon, "somebody unloaded our key from it, as swanctl --load-all "
-		                    "does; all is loaded again");
-		return 0;
-	}
 	if (vici_get_keys(link->v, on_keys, charon, 0, charon_now()) < 0)
 		look_in(charon, SELDOM_US);
 	charon_link_update(link);
@@ -66,7 +58,6 @@ int charon_keys_new(struct charon *charon)
 void charon_keys_loaded(struct charon *charon, const char *id)
 {
 	snprintf(charon->key_id, sizeof(charon->key_id), "%s", id);
-	charon->key_lost = false;
 	charon->key_loaded_us = world_now_us();
 	look_in(charon, OFTEN_US);
 }

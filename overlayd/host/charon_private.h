@@ -36,7 +36,6 @@ struct charon {
 	sd_event_source *keys_timer;
 	int64_t key_loaded_us;
 	char key_id[64]; /* as charon names it; "" before it is loaded */
-	bool key_lost;
 };
 
 static inline uint64_t charon_now(void)
@@ -44,8 +43,6 @@ static inline uint64_t charon_now(void)
 	return (uint64_t)world_now_us();
 }
 
-/* Ends both connections for this reason and opens them anew. Not from within a vici callback. */
-void charon_fail(struct charon *charon, const char *why);
 /* After a request: what the loop must wait for has changed. */
 void charon_link_update(struct link *link);
 /* libviciclient's on_event */

@@ -203,7 +203,9 @@ static int rows_grow(struct charon_rows *rows)
 void charon_rows_add(struct charon_rows *rows, const struct vici_ike_sa *sa)
 {
 	struct engine_child_row children[ENGINE_CHILDREN_MAX];
+	struct charon_ranges ranges;
 	struct engine_sa_row row;
+	struct engine_range *foreign;
 	size_t size;
 	void *copy;
 
@@ -212,16 +214,21 @@ void charon_rows_add(struct charon_rows *rows, const struct vici_ike_sa *sa)
 	if (rows->truncated || rows->error)
 		return;
 	charon_row_view(sa, &row, children);
+	charon_ranges_view(sa, &row, &ranges);
 	size = row.n_children * sizeof(children[0]);
 	copy = chunk_alloc(rows, size ? size : 1);
+	foreign = chunk_alloc(rows, row.n_foreign * sizeof(*foreign) + 1);
 	row.conn = chunk_text(rows, row.conn);
 	row.local_id = chunk_text(rows, row.local_id);
 	row.remote_id = chunk_text(rows, row.remote_id);
-	if (!copy || !row.conn || !row.local_id || !row.remote_id || rows_grow(rows)) {
+	if (!copy || !foreign || !row.conn || !row.local_id || !row.remote_id || rows_grow(rows)) {
 		rows->error = -ENOMEM;
 		return;
 	}
 	memcpy(copy, children, size);
 	row.children = copy;
+	if (row.n_foreign)
+		memcpy(foreign, row.foreign, row.n_foreign * sizeof(*foreign));
+	row.foreign = foreign;
 	rows->rows[rows->n++] = row;
 }

@@ -71,7 +71,10 @@ static void on_initiated(void *user, const struct vici_result *r)
 	struct request *req = user;
 
 	if (r->error) {
-		request_end(req, r->error, r->errmsg);
+		/* Another program unloaded it: "CHILD_SA config 'ovl' not found". */
+		bool gone = r->error == -EREMOTEIO && strstr(r->errmsg, "not found");
+
+		request_end(req, gone ? -ENOENT : r->error, r->errmsg);
 		return;
 	}
 	attempts_add(req->charon->attempts, req->conn, req->id);

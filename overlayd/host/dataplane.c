@@ -144,6 +144,7 @@ static void plane_tell(struct dataplane *dp)
 	if (up)
 		snprintf(dp->told_name, sizeof(dp->told_name), "%s", dp->device.name);
 	ev.plane.up = up;
+	ev.plane.shared = up && dp->plane->shared;
 	ev.plane.name = up ? dp->device.name : NULL;
 	world_event(dp->world, &ev);
 }

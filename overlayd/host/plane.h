@@ -19,6 +19,7 @@ struct plane {
 	uint32_t mtu;     /* the most that its device may have */
 	bool traps;       /* can make a tunnel when the first packet wants one */
 	bool integrity;   /* can do integrity without encryption (GMAC) */
+	bool shared;      /* all of charon's SAs end in its device, those of others too */
 	bool secpath;     /* the kernel itself knows which packets came out of an SA */
 	/* Can this kernel do it? 0, or a negative errno and one sentence that says what lacks. */
 	int (*probe)(struct rtnl *rt, char *why, size_t size);

@@ -77,6 +77,7 @@ static int libipsec_remove(struct rtnl *rt)
 const struct plane plane_libipsec = {
         .name = "libipsec",
         .mtu = 1400, /* charon reads no more from its TUN: what is larger would be cut off */
+        .shared = true,
         .probe = libipsec_probe,
         .ensure = libipsec_ensure,
         .remove = libipsec_remove,
