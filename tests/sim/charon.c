@@ -54,8 +54,22 @@ static void prefix(struct policy_prefix *v, uint8_t *n, const struct policy_addr
 	v[(*n)++].len = a->family == 2 ? 32 : 128;
 }
 
+/* What a foreign SA covers. */
+static void range_fill(const struct fsa *sa, struct engine_sa_row *row, struct engine_range *range)
+{
+	if (strcmp(sa->conn, FOREIGN) || !sa->child)
+		return;
+	range->first = range->last = sa->r4;
+	if (sa->covers) {
+		memset(range->first.bytes, 0, 4);
+		memset(range->last.bytes, 0xff, 4);
+	}
+	row->foreign = range;
+	row->n_foreign = 1;
+}
+
 static void row_fill(struct world *w, const struct fsa *sa, struct engine_sa_row *row,
-        struct engine_child_row *child)
+        struct engine_child_row *child, struct engine_range *range)
 {
 	memset(row, 0, sizeof(*row));
 	memset(child, 0, sizeof(*child));
@@ -78,6 +92,7 @@ static void row_fill(struct world *w, const struct fsa *sa, struct engine_sa_row
 	prefix(child->remote_ts, &child->n_remote_ts, &sa->r4);
 	prefix(child->remote_ts, &child->n_remote_ts, &sa->r6);
 	row->n_children = sa->child;
+	range_fill(sa, row, range);
 }
 
 static void told(struct world *w, struct node *n, void *data)
@@ -85,12 +100,14 @@ static void told(struct world *w, struct node *n, void *data)
 	struct told *t = data;
 	struct engine_sa_row row;
 	struct engine_child_row child;
+	struct engine_range range;
 	struct engine_event ev = {.type = ENGINE_EV_SA};
 
 	if (!n->engine || n->epoch != t->epoch || n->charon.gen != t->gen || !n->charon.up)
 		return;
-	row_fill(w, &t->sa, &row, &child);
+	row_fill(w, &t->sa, &row, &child, &range);
 	row.n_children = t->with_child;
+	row.n_foreign *= t->with_child;
 	ev.sa.change = t->change;
 	ev.sa.row = &row;
 	ev.sa.old_id = t->old_id;
@@ -415,12 +432,13 @@ static void listed(struct world *w, struct node *n, void *data)
 	struct listing *l = data;
 	struct engine_sa_row rows[SAS_MAX];
 	struct engine_child_row children[SAS_MAX];
+	struct engine_range ranges[SAS_MAX];
 	struct engine_event ev = {.type = ENGINE_EV_SAS};
 
 	if (!n->engine || n->epoch != l->epoch || n->charon.gen != l->gen)
 		return;
 	for (size_t i = 0; i < l->n; i++)
-		row_fill(w, &l->sas[i], &rows[i], &children[i]);
+		row_fill(w, &l->sas[i], &rows[i], &children[i], &ranges[i]);
 	ev.sas.effect_id = l->id;
 	ev.sas.rows = rows;
 	ev.sas.n = l->n;
@@ -432,7 +450,8 @@ static void list_sas(struct world *w, struct node *n, const struct command *c)
 	struct listing l = {.epoch = n->epoch, .gen = n->charon.gen, .id = c->id};
 
 	for (size_t i = 0; i < n->charon.n_sas; i++)
-		if (!c->by_conn || !strcmp(n->charon.sas[i].conn, c->conn))
+		if (!n->charon.sas[i].hidden &&
+		        (!c->by_conn || !strcmp(n->charon.sas[i].conn, c->conn)))
 			l.sas[l.n++] = n->charon.sas[i];
 	at(w, w->now + (trouble(w, 0.1) ? 800000 : 3000), n, listed, dup_mem(&l, sizeof(l)));
 }
@@ -687,4 +706,80 @@ void charon_unnamed(struct world *w, struct node *n)
 		return;
 	sa = sa_add(w, n, chance(w, 0.5) ? "(unnamed)" : "ovl.nobody");
 	sa->state = ENGINE_IKE_CONNECTING;
+}
+
+/*
+ * Somebody's road warrior: asks for a peer's address, for all there is, or for one that is none of
+ * the overlay's.
+ */
+void charon_foreign(struct world *w, struct node *n)
+{
+	struct node *v = &w->nodes[rnd_below(w, (uint64_t)w->n_nodes)];
+	const struct member *m = &w->members[v->index];
+	bool outside = chance(w, 0.3);
+	struct fsa *sa;
+	int theirs = 0;
+
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		theirs += !strcmp(n->charon.sas[i].conn, FOREIGN);
+	if (!n->charon.up || theirs > 3)
+		return;
+	sa = sa_add(w, n, FOREIGN);
+	sa->state = ENGINE_IKE_ESTABLISHED;
+	sa->other = EVIL;
+	sa->r4 = sa->l4 = (struct policy_addr){2, {172, 16, 0, 1}};
+	if (!outside)
+		sa->r4 = (struct policy_addr){2, {10, 77, 0, (uint8_t)m->address}};
+	sa->covers = !outside && chance(w, 0.3);
+	sa->child = true;
+	sa->child_id = ++n->charon.next_id;
+	tell(w, n, ENGINE_SA_UP, sa, false, 0);
+	tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
+	say(w, n, "a foreign SA comes up: %s",
+	        outside      ? "none of the overlay's"
+	        : sa->covers ? "for everything"
+	                     : "for a peer's address");
+}
+
+/* A peer makes its SA so large that charon can tell of it in no list. */
+void charon_hide(struct world *w, struct node *n)
+{
+	struct fsa *sa;
+
+	if (!n->charon.n_sas)
+		return;
+	sa = &n->charon.sas[rnd_below(w, n->charon.n_sas)];
+	if (!n->engine || w->now - n->up_since < 60 * US || w->now - sa->since < 60 * US ||
+	        sa->hidden || sa->state != ENGINE_IKE_ESTABLISHED || !strcmp(sa->conn, FOREIGN))
+		return;
+	sa->hidden = true;
+	sa->hidden_at = w->now;
+	say(w, n, "SA %u is listed no more", sa->id);
+}
+
+/* The host looks for the key from time to time. */
+static void key_looked(struct world *w, struct node *n, void *data)
+{
+	struct engine_event ev = {.type = ENGINE_EV_KEY_LOST};
+	(void)data;
+
+	if (n->charon.up && n->engine && !n->charon.has_key)
+		host_event(w, n, &ev);
+}
+
+/* `swanctl --load-all` with nothing of ours in its files: our key and connections go, unsaid. */
+void charon_swanctl(struct world *w, struct node *n)
+{
+	if (!n->charon.up)
+		return;
+	n->charon.n_conns = 0;
+	n->charon.has_key = false;
+	at(w, w->now + rnd_us(w, 0, 5 * US), n, key_looked, NULL);
+	say(w, n, "swanctl --load-all unloads all that is ours");
+}
+
+void charon_show(struct node *n)
+{
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		n->charon.sas[i].hidden = false;
 }

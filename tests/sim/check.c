@@ -11,6 +11,7 @@
 
 #define SLOW_US (20 * US) /* how long a change may take while effects fail: back-off included */
 #define ON_TIME_S 2
+#define SEEN_US (SLOW_US + 30 * US) /* the same, for what only the next list shows */
 #define SETTLE_S 200
 
 uint32_t rules_of(const struct policy *p, const uint64_t *bits)
@@ -140,6 +141,29 @@ static void check_repaired(struct world *w, struct node *n)
 		        n->name);
 }
 
+bool plane_shared(const struct node *n)
+{
+	return n->index % 2 == 0;
+}
+
+/* A foreign SA that covers a peer is ended soon; where its event was lost, by the next list. */
+static void check_foreign(
+        struct world *w, struct node *n, const struct elem *el, const struct fsa *sa)
+{
+	if (n->engine && plane_shared(n) && w->now - sa->since > SEEN_US &&
+	        w->now - n->up_since > SEEN_US && (sa->covers || same_addr(&sa->r4, &el->a4)))
+		broken(w, "rule 2", "%s: a foreign SA passes as %s", n->name, el->peer);
+}
+
+/* What overlayd once saw and no list shows any more is not taken for gone. */
+static void check_hidden(struct world *w, struct node *n)
+{
+	for (size_t i = 0; n->engine && i < n->charon.n_sas; i++)
+		if (n->charon.sas[i].hidden && w->now - n->charon.sas[i].hidden_at > 120 * US)
+			broken(w, "rule 8", "%s: SA %u, which no list shows, lives on", n->name,
+			        n->charon.sas[i].id);
+}
+
 void check_node(struct world *w, struct node *n)
 {
 	struct fkernel *k = &n->kernel;
@@ -147,6 +171,7 @@ void check_node(struct world *w, struct node *n)
 	move_ref(w, n);
 	kernel_expire(w, n);
 	check_repaired(w, n);
+	check_hidden(w, n);
 	if (n->engine && engine_memory(n->engine) > 32768 + 4096 * (size_t)w->n_nodes)
 		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
 		        engine_memory(n->engine));
@@ -157,9 +182,11 @@ void check_node(struct world *w, struct node *n)
 		for (size_t j = 0; j < n->charon.n_sas; j++) {
 			const struct fsa *sa = &n->charon.sas[j];
 
-			if (sa->child &&
-			        ((sa->r4.family && same_addr(&sa->r4, &k->elems[i].a4)) ||
-			                (sa->r6.family && same_addr(&sa->r6, &k->elems[i].a6))))
+			if (!strcmp(sa->conn, FOREIGN))
+				check_foreign(w, n, &k->elems[i], sa);
+			else if (sa->child &&
+			         ((sa->r4.family && same_addr(&sa->r4, &k->elems[i].a4)) ||
+			                 (sa->r6.family && same_addr(&sa->r6, &k->elems[i].a6))))
 				check_passing(w, n, &k->elems[i], sa);
 		}
 	}
@@ -211,8 +238,20 @@ static bool is_only(const struct node *n, const struct fsa *sa)
 	return same == 1;
 }
 
+/* Others' tunnels are left alone. */
+static void check_theirs(struct world *w, struct node *n, const struct engine_terminate *t)
+{
+	const struct fsa *sa = t->conn ? NULL : charon_sa(n, t->ike_id);
+
+	if ((t->conn && !strcmp(t->conn, FOREIGN)) ||
+	        (sa && !strcmp(sa->conn, FOREIGN) &&
+	                (!plane_shared(n) || (!sa->covers && sa->r4.bytes[0] != 10))))
+		broken(w, "design 7", "%s: a harmless foreign tunnel is ended", n->name);
+}
+
 void check_terminate(struct world *w, struct node *n, const struct engine_terminate *t)
 {
+	check_theirs(w, n, t);
 	if (!n->engine || !n->down_since || w->now - n->up_since > SLOW_US ||
 	        n->asked_at >= n->up_since || n->key_at >= n->down_since - SLOW_US)
 		return;
@@ -341,6 +380,8 @@ void check_settled(struct world *w)
 		settled_names(w, n);
 		if (v.self_active != n->kernel.plane_set)
 			unsettled(w, n, NULL, "has no overlay addresses, or too many");
+		if (!n->charon.has_key)
+			unsettled(w, n, NULL, "has lost its key");
 		for (size_t j = 0; j < n->charon.n_sas; j++)
 			if (!strcmp(n->charon.sas[j].conn, "(unnamed)") ||
 			        !strcmp(n->charon.sas[j].conn, "ovl.nobody"))

@@ -189,6 +189,7 @@ static void told_charon(struct world *w, struct node *n, void *data)
 	ev.charon.connected = n->charon.up;
 	ev.charon.generation = n->charon.gen;
 	plane.plane.up = n->charon.up;
+	plane.plane.shared = plane_shared(n);
 	host_event(w, n, &ev);
 	if (n->engine)
 		host_event(w, n, &plane);
@@ -238,6 +239,7 @@ void host_start(struct world *w, struct node *n)
 	n->tick_at = 0;
 	clocks_set(w, n, (struct clocks){.trusted = n->floor_s * US - w->now});
 	n->up_since = w->now;
+	charon_show(n); /* overlayd cannot know what it never saw in a list */
 	say(w, n, "overlayd starts");
 	host_event(w, n, &ev);
 	if (n->files)

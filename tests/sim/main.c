@@ -21,7 +21,8 @@ extern unsigned engine_impair; /* the engine is built with ENGINE_IMPAIR here */
 static const char *const impairments[] = {"skip-fw-revoke", "forget-expiry",
         "expiry-in-daemon-only", "ignore-unknown-sa", "unload-without-terminate", "no-reload",
         "leak-per-message", "admit-before-gone", "trust-silence", "no-fw-repair", "keep-old-key",
-        "flush-on-start", "trust-clock", "keep-class", "guard-admitted-only", "hours-by-trusted"};
+        "flush-on-start", "trust-clock", "keep-class", "guard-admitted-only", "hours-by-trusted",
+        "ignore-foreign", "trust-lists", "forget-key"};
 #define N_IMPAIRMENTS (sizeof(impairments) / sizeof(impairments[0]))
 
 struct options {

@@ -22,7 +22,8 @@
 #define ELEMS_MAX 32
 #define UNDERLAYS_MAX 32
 #define RULES 6
-#define EVIL 1000 /* SA's other end is an impostor who holds an old key */
+#define FOREIGN "office-vpn" /* somebody else's connection */
+#define EVIL 1000            /* SA's other end is an impostor who holds an old key */
 
 struct world;
 struct node;
@@ -44,9 +45,11 @@ struct fsa {
 	struct policy_key other_key;
 	enum engine_ike_state state;
 	bool child, initiator;
+	bool covers; /* foreign: its selectors are everything */
 	char local_id[ENGINE_ID_MAX], remote_id[ENGINE_ID_MAX];
 	struct policy_addr l4, l6, r4, r6; /* the child's; family 0: narrowed away */
-	int64_t since, deaf_since;
+	bool hidden;                       /* so large that no list has it */
+	int64_t since, deaf_since, hidden_at;
 };
 
 struct fcharon {
@@ -186,6 +189,10 @@ void charon_dpd(struct world *w, struct node *n, void *data);
 struct fsa *charon_sa(struct node *n, uint32_t id);
 void charon_impostor(struct world *w);
 void charon_unnamed(struct world *w, struct node *n);
+void charon_foreign(struct world *w, struct node *n);
+void charon_hide(struct world *w, struct node *n);
+void charon_show(struct node *n); /* what was hidden is listed again */
+void charon_swanctl(struct world *w, struct node *n);
 
 /* kernel.c */
 int kernel_do(struct world *w, struct node *n, const struct engine_effect *fx);
@@ -210,6 +217,7 @@ void check_node(struct world *w, struct node *n);
 void check_notice(struct world *w, struct node *n, const struct engine_notice *notice);
 void check_terminate(struct world *w, struct node *n, const struct engine_terminate *t);
 void check_settled(struct world *w);
+bool plane_shared(const struct node *n);
 uint32_t rules_of(const struct policy *p, const uint64_t *bits);
 uint32_t rules_between(
         const struct policy *p, const struct policy_peer *from, const struct policy_peer *to);

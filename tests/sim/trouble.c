@@ -21,7 +21,7 @@ static void strike(struct world *w, struct node *n, void *data)
 	(void)data;
 	if (w->calm)
 		return;
-	switch (rnd_below(w, 12)) {
+	switch (rnd_below(w, 15)) {
 	case 0:
 		admin_change(w);
 		break;
@@ -67,6 +67,15 @@ static void strike(struct world *w, struct node *n, void *data)
 			host_event(w, n, &ev);
 		}
 		break;
+	case 12:
+		charon_foreign(w, n);
+		break;
+	case 13:
+		charon_hide(w, n);
+		break;
+	case 14:
+		charon_swanctl(w, n);
+		break;
 	case 11:
 		if (n->engine && chance(w, 0.3)) {
 			struct engine_event ev = {.type = ENGINE_EV_RECONNECT};
@@ -96,6 +105,7 @@ static void calm(struct world *w, struct node *n, void *data)
 	for (int i = 0; i < w->n_nodes; i++) {
 		w->nodes[i].wall_skew_us = 0;
 		charon_revive(w, &w->nodes[i], NULL);
+		charon_show(&w->nodes[i]);
 		revive(w, &w->nodes[i], NULL);
 		if (chance(w, 0.5))
 			w->members[i].hours = -1;

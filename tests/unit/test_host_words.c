@@ -63,7 +63,38 @@ static void selectors(void **state)
 			fail_msg("\"%s\" was taken", odd[i]);
 }
 
+/* Of others' SAs: all that charon may say is understood, or is taken for everything. */
+static void ranges(void **state)
+{
+	static const char *const odd[] = {"dynamic", "10.0.0.1..", "..10.0.0.1",
+	        "10.0.0.1..fd00::1", "", "[tcp]", "10.0.0.0/33", "10.0.0.1...10.0.0.2"};
+	static const struct {
+		const char *text, *first, *last;
+	} good[] = {
+	        {"10.77.0.1/32[tcp/80]", "10.77.0.1", "10.77.0.1"},
+	        {"10.77.13.1/12", "10.64.0.0", "10.79.255.255"},
+	        {"0.0.0.0/0", "0.0.0.0", "255.255.255.255"},
+	        {"10.77.0.1..10.77.0.9[udp]", "10.77.0.1", "10.77.0.9"},
+	        {"fd00::/9", "fd00::", "fd7f:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+	};
+	struct engine_range range;
+	struct policy_addr addr;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(charon_range_parse(good[i].text, &range), 0);
+		assert_int_equal(policy_addr_parse(good[i].first, &addr), 0);
+		assert_memory_equal(&addr, &range.first, sizeof(addr));
+		assert_int_equal(policy_addr_parse(good[i].last, &addr), 0);
+		assert_memory_equal(&addr, &range.last, sizeof(addr));
+	}
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++)
+		if (charon_range_parse(odd[i], &range) != -EINVAL)
+			fail_msg("\"%s\" was taken", odd[i]);
+}
+
 static const char *const no_ts[] = {NULL};
+static const char *const dynamic_ts[] = {"dynamic", NULL};
 static const char *const our_ts[] = {"10.77.0.1/32", "fd00::1/128", NULL};
 static const char *const peer_ts[] = {"10.77.0.17/32", "10.77.0.17/32[tcp]", NULL};
 
@@ -89,6 +120,16 @@ static void sa_rows(void **state)
 		        .remote_ts = i ? our_ts : peer_ts,
 		        .bytes_in = VICI_NUM(5)};
 	charon_rows_add(&rows, &sa);
+	assert_int_equal(rows.rows[0].n_foreign, 0);
+	sa.name = "office";
+	charon_rows_add(&rows, &sa);
+	assert_int_equal(rows.rows[1].n_foreign, 2); /* of the one child that is installed */
+	assert_false(rows.rows[1].foreign_more);
+	assert_int_equal(rows.rows[1].foreign[1].last.bytes[3], 17);
+	children[3].state = "INSTALLED";
+	children[3].remote_ts = dynamic_ts;
+	charon_rows_add(&rows, &sa);
+	assert_true(rows.rows[2].foreign_more);
 	sa.name = "(unnamed)";
 	sa.state = "something new";
 	sa.remote_host = "%any";
@@ -96,7 +137,7 @@ static void sa_rows(void **state)
 	for (int i = 0; i < 1000; i++)
 		charon_rows_add(&rows, &sa);
 	assert_int_equal(rows.error, 0);
-	assert_int_equal(rows.n, 1001);
+	assert_int_equal(rows.n, 1003);
 	assert_string_equal(rows.rows[0].conn, "ovl.node17");
 	assert_int_equal(rows.rows[0].state, ENGINE_IKE_ESTABLISHED);
 	assert_int_equal(rows.rows[0].established_s, -1);
@@ -109,9 +150,9 @@ static void sa_rows(void **state)
 	assert_false(rows.rows[0].children[1].odd_ts);
 	assert_int_equal(rows.rows[0].children[1].n_remote_ts, 2);
 	assert_int_equal(rows.rows[0].children[1].state, ENGINE_CHILD_LEAVING);
-	assert_string_equal(rows.rows[1000].conn, "(unnamed)");
-	assert_int_equal(rows.rows[1000].state, ENGINE_IKE_OTHER);
-	assert_int_equal(rows.rows[1000].remote_host.family, 0);
+	assert_string_equal(rows.rows[1002].conn, "(unnamed)");
+	assert_int_equal(rows.rows[1002].state, ENGINE_IKE_OTHER);
+	assert_int_equal(rows.rows[1002].remote_host.family, 0);
 	charon_rows_clear(&rows);
 	assert_null(rows.rows);
 	(void)no_ts;
@@ -253,6 +294,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(text_is_cleaned),
 	        cmocka_unit_test(selectors),
+	        cmocka_unit_test(ranges),
 	        cmocka_unit_test(sa_rows),
 	        cmocka_unit_test(class_names_are_the_sets_names),
 	        cmocka_unit_test(ssh_is_not_closed_by_accident),
