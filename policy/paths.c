@@ -121,7 +121,7 @@ static void sites_warn(struct pol_ctx *ctx, const struct paths *p)
 static void peer_warn(struct pol_ctx *ctx, const struct paths *p, const struct policy_peer *peer)
 {
 	struct bits partners = p->any_partners;
-	bool talks = p->any_talks, everybody = p->any_talks;
+	bool talks = p->any_talks, everybody = talks;
 
 	if (peer->n_endpoints || ctx->n_peers < 2)
 		return;
