@@ -9,6 +9,7 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/udata.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -220,6 +221,39 @@ static void match_addr(struct making *m, const struct stmt *s)
 	cmp(m, NFT_CMP_EQ, s->addr->bytes, width);
 }
 
+/* tcp flags & (fin | syn | rst | ack) != syn */
+static void match_midstream(struct making *m)
+{
+	static const uint8_t flags = 0x17, syn = 0x02;
+
+	need_l4(m, IPPROTO_TCP);
+	load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 13, 1, REG);
+	mask(m, &flags, 1);
+	cmp(m, NFT_CMP_NEQ, &syn, 1);
+}
+
+static void match_broadcast(struct making *m)
+{
+	struct nftnl_expr *e = expr(m, "fib");
+	uint32_t type = RTN_BROADCAST;
+
+	if (!e)
+		return;
+	set32(e, NFTNL_EXPR_FIB_DREG, REG);
+	set32(e, NFTNL_EXPR_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+	set32(e, NFTNL_EXPR_FIB_FLAGS, NFTA_FIB_F_DADDR);
+	cmp(m, NFT_CMP_EQ, &type, 4);
+}
+
+static void match_multicast(struct making *m, const struct stmt *s)
+{
+	static const struct fw_addr v4 = {AF_INET, 4, {224}}, v6 = {AF_INET6, 8, {0xff}};
+	struct stmt a = {.kind = S_ADDR, .family = s->family, .dst = true};
+
+	a.addr = s->family == AF_INET ? &v4 : &v6;
+	match_addr(m, &a);
+}
+
 static void match_icmp(struct making *m, const struct stmt *s)
 {
 	need_l4(m, s->family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6);
@@ -345,6 +379,15 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_ADDR:
 		match_addr(m, s);
+		break;
+	case S_MULTICAST:
+		match_multicast(m, s);
+		break;
+	case S_BROADCAST:
+		match_broadcast(m);
+		break;
+	case S_MIDSTREAM:
+		match_midstream(m);
 		break;
 	case S_PORT:
 	case S_PORT_SET:

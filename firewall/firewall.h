@@ -130,6 +130,9 @@ void fw_ruleset_set_mode(struct fw_ruleset *rs, enum fw_mode mode);
 int fw_ruleset_set_device(struct fw_ruleset *rs, const char *ifname);
 /* The one UDP port that stays open on the underlay. -EINVAL: 0. */
 int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port);
+/* Another UDP port at which a peer's charon is reached (its router forwards it): from our port to
+ * this one passes, even where it is protected. -EINVAL: 0. */
+int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port);
 /* Kernel ESP only: what comes by the device must have been decrypted by the kernel. */
 void fw_ruleset_set_secpath(struct fw_ruleset *rs, bool required);
 
@@ -140,7 +143,8 @@ int fw_ruleset_add_prefix(struct fw_ruleset *rs, const struct fw_addr *prefix);
 int fw_ruleset_add_self(struct fw_ruleset *rs, const struct fw_addr *addr, uint64_t until_ms);
 int fw_ruleset_add_endpoint(struct fw_ruleset *rs, const struct fw_addr *addr);
 /* Ports that must never be reached but through the overlay. IPPROTO_ICMP: ignored (returns 0).
- * Ranges may overlap; they are merged. -EINVAL: first > last, port 0, other protocol. */
+ * Ranges may overlap; they are merged, and the one open UDP port is left out of them. -EINVAL:
+ * first > last, port 0, other protocol. */
 int fw_ruleset_add_protected(struct fw_ruleset *rs, const struct fw_ports *ports);
 /* Who may come in on the underlay, whatever else is shut. `ports` is copied. `comment` may be NULL.
  */
@@ -236,7 +240,8 @@ enum fw_counter_kind {
 	FW_COUNT_PEER,  /* one peer address in a class' set: `addr`, `name` = class, `remaining_ms`
 	                 */
 	FW_COUNT_ALLOW, /* one rule of a class: `class_name`, `name` = the comment (policy line) */
-	FW_COUNT_DROP,  /* one reason: `name` = "spoofed", "clear", "underlay", "denied-in", … */
+	FW_COUNT_DROP,  /* one reason: `name` = "spoofed", "clear", "underlay", "midstream",
+	                   "denied-in", … */
 };
 
 struct fw_counter {
@@ -294,5 +299,12 @@ int fw_monitor_process(struct fw_monitor *m, struct fw_change *out);
  * kernel lacks CONFIG_INET_DIAG_DESTROY. */
 int sockdiag_destroy_peer(
         const struct fw_addr *peer, const struct fw_addr *local, struct fw_error *err);
+/* For peers whose classes have become narrower: destroys the TCP sockets with a peer of `rs` (with
+ * `peer`, by name, only this one's; NULL: all) that nobody could open now: neither is the local
+ * port one that the peer may reach here, nor the remote one one that we may reach there. Who began
+ * a flow is not known here, so where either may be, the socket stays (and the table judges its
+ * packets). Sockets with others are left alone. One look at the kernel's sockets, however many
+ * peers. Returns how many, or as above; -ENOENT: no such peer. */
+int sockdiag_destroy_denied(const struct fw_ruleset *rs, const char *peer, struct fw_error *err);
 
 #endif

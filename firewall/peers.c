@@ -31,6 +31,14 @@ static struct peer *find6(const struct fw_ruleset *rs, const struct fw_addr *a)
 	return p;
 }
 
+struct peer *fw_peer_at(const struct fw_ruleset *rs, uint8_t family, const uint8_t *bytes)
+{
+	struct fw_addr a = {.family = family};
+
+	memcpy(a.bytes, bytes, family == AF_INET ? 4 : 16);
+	return family == AF_INET ? find4(rs, &a) : find6(rs, &a);
+}
+
 int fw_peer_check(const struct fw_ruleset *rs, const struct fw_peer *p)
 {
 	const struct peer *other;
@@ -137,6 +145,8 @@ static int copy_underlay(const struct fw_ruleset *rs, struct fw_ruleset *to)
 
 	to->mode = rs->mode;
 	to->port = rs->port;
+	for (size_t i = 0; i < rs->n_tunnels && !rc; i++)
+		rc = fw_ruleset_add_tunnel_port(to, rs->tunnels[i]);
 	for (size_t i = 0; i < rs->n_prefixes && !rc; i++)
 		rc = fw_ruleset_add_prefix(to, &rs->prefixes[i]);
 	for (size_t i = 0; i < rs->n_protect && !rc; i++)

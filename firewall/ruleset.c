@@ -85,6 +85,7 @@ void fw_ruleset_free(struct fw_ruleset *rs)
 	free(rs->classes);
 	free(rs->manage);
 	free(rs->protect);
+	free(rs->tunnels);
 	free(rs->prefixes);
 	free(rs);
 }
@@ -114,6 +115,23 @@ int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port)
 	if (!port)
 		return -EINVAL;
 	rs->port = port;
+	return 0;
+}
+
+int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port)
+{
+	uint16_t *bigger;
+
+	if (!port)
+		return -EINVAL;
+	for (size_t i = 0; i < rs->n_tunnels; i++)
+		if (rs->tunnels[i] == port)
+			return 0;
+	bigger = reallocarray(rs->tunnels, rs->n_tunnels + 1, sizeof(*bigger));
+	if (!bigger)
+		return -ENOMEM;
+	rs->tunnels = bigger;
+	rs->tunnels[rs->n_tunnels++] = port;
 	return 0;
 }
 

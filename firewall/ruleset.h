@@ -54,6 +54,8 @@ struct fw_ruleset {
 	enum fw_mode mode;
 	char device[16];
 	uint16_t port;
+	uint16_t *tunnels; /* other ports at which peers' charons are reached */
+	size_t n_tunnels;
 	bool secpath;
 	struct fw_addr *prefixes;
 	size_t n_prefixes;
@@ -77,6 +79,8 @@ int fw_fail(struct fw_error *err, int rc, const char *fmt, ...)
 
 struct fw_class *fw_class_find(const struct fw_ruleset *rs, enum fw_dir dir, const char *name);
 struct peer *fw_peer_find(const struct fw_ruleset *rs, const char *name);
+/* Whose overlay address is this? IPv4 by 4 bytes, else by 16. */
+struct peer *fw_peer_at(const struct fw_ruleset *rs, uint8_t family, const uint8_t *bytes);
 /* Would fw_ruleset_set_peer() take it? */
 int fw_peer_check(const struct fw_ruleset *rs, const struct fw_peer *p);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Stuck sockets of a revoked peer: found by a dump of the kernel's TCP sockets, filtered in the
- * kernel by a byte code on the remote address, and destroyed one by one (SOCK_DESTROY;
- * linux/inet_diag.h).
+ * Stuck sockets of a peer that was revoked, or may do less than before: found by a dump of the
+ * kernel's TCP sockets, filtered in the kernel by a byte code on the remote address, and destroyed
+ * one by one (SOCK_DESTROY; linux/inet_diag.h).
  */
 #include <netinet/in.h>
 #include <errno.h>
@@ -29,13 +29,16 @@ struct found {
 	struct inet_diag_sockid *ids;
 	uint8_t *families;
 	size_t n;
-	const struct fw_addr *peer;
+	const struct fw_addr *peer; /* or a prefix, with `rs` */
 	const struct fw_addr *local;
+	const struct fw_ruleset *rs; /* only what this denies */
+	const struct peer *only;     /* and of this peer, unless NULL */
 };
+
+static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:0:0/96 */
 
 static bool addr_matches(uint8_t family, const void *raw, const struct fw_addr *want)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 	const uint8_t *b = raw;
 
 	if (want->family == family)
@@ -44,14 +47,53 @@ static bool addr_matches(uint8_t family, const void *raw, const struct fw_addr *
 	       !memcmp(b + 12, want->bytes, 4);
 }
 
+static bool class_has(const struct fw_ruleset *rs, enum fw_dir dir, const char *name, uint16_t port)
+{
+	const struct fw_class *class = name ? fw_class_find(rs, dir, name) : NULL;
+
+	for (size_t i = 0; class && i < class->n; i++)
+		for (size_t k = 0; k < class->allows[i].n; k++) {
+			const struct fw_ports *p = &class->allows[i].ports[k];
+
+			if (p->proto == IPPROTO_TCP && p->first <= port && port <= p->last)
+				return true;
+		}
+	return false;
+}
+
+/* Of a peer that is admitted, and not to be opened by either end. */
+static bool is_denied(const struct found *f, const struct inet_diag_msg *d)
+{
+	const uint8_t *b = (const uint8_t *)d->id.idiag_dst;
+	bool v4 = d->idiag_family == AF_INET || f->peer->family == AF_INET;
+	const struct peer *p;
+
+	if (d->idiag_family == AF_INET6 && v4) {
+		if (memcmp(b, mapped, 12) != 0)
+			return false;
+		b += 12;
+	}
+	p = fw_peer_at(f->rs, v4 ? AF_INET : AF_INET6, b);
+	if (!p || (f->only && p != f->only))
+		return false;
+	return !class_has(f->rs, FW_IN, p->pub.in, ntohs(d->id.idiag_sport)) &&
+	       !class_has(f->rs, FW_OUT, p->pub.out, ntohs(d->id.idiag_dport));
+}
+
+static bool is_wanted(const struct found *f, const struct inet_diag_msg *d)
+{
+	if (f->rs)
+		return is_denied(f, d);
+	return addr_matches(d->idiag_family, d->id.idiag_dst, f->peer) &&
+	       (!f->local || addr_matches(d->idiag_family, d->id.idiag_src, f->local));
+}
+
 static int note_socket(struct found *f, const struct inet_diag_msg *d)
 {
 	struct inet_diag_sockid *ids;
 	uint8_t *families;
 
-	if (!addr_matches(d->idiag_family, d->id.idiag_dst, f->peer))
-		return 0;
-	if (f->local && !addr_matches(d->idiag_family, d->id.idiag_src, f->local))
+	if (!is_wanted(f, d))
 		return 0;
 	ids = reallocarray(f->ids, f->n + 1, sizeof(*ids));
 	if (!ids)
@@ -202,19 +244,15 @@ static int destroy_round(struct nlsock *s, struct found *f)
 	return rc < 0 ? rc : killed;
 }
 
-int sockdiag_destroy_peer(
-        const struct fw_addr *peer, const struct fw_addr *local, struct fw_error *err)
+static int destroy_all(const struct found *what, struct fw_error *err)
 {
 	struct nlsock s;
-	int killed = 0, rc;
+	int killed = 0, rc = nlsock_open(&s, NETLINK_SOCK_DIAG, err);
 
-	if (!fw_is_host(peer) || (local && !fw_is_host(local)))
-		return fw_fail(err, -EINVAL, "sockets are found by single addresses, not prefixes");
-	rc = nlsock_open(&s, NETLINK_SOCK_DIAG, err);
 	if (rc < 0)
 		return rc;
 	for (int i = 0; i < ROUNDS; i++) {
-		struct found f = {.peer = peer, .local = local};
+		struct found f = *what;
 
 		rc = destroy_round(&s, &f);
 		if (rc <= 0)
@@ -230,5 +268,32 @@ int sockdiag_destroy_peer(
 		return fw_fail(err, rc, "no right to destroy sockets: CAP_NET_ADMIN is missing");
 	if (rc < 0)
 		return fw_fail(err, rc, "cannot destroy a peer's sockets: %s", strerror(-rc));
+	return killed;
+}
+
+int sockdiag_destroy_peer(
+        const struct fw_addr *peer, const struct fw_addr *local, struct fw_error *err)
+{
+	if (!fw_is_host(peer) || (local && !fw_is_host(local)))
+		return fw_fail(err, -EINVAL, "sockets are found by single addresses, not prefixes");
+	return destroy_all(&(struct found){.peer = peer, .local = local}, err);
+}
+
+int sockdiag_destroy_denied(const struct fw_ruleset *rs, const char *peer, struct fw_error *err)
+{
+	struct found f = {.rs = rs, .only = peer ? fw_peer_find(rs, peer) : NULL};
+	int killed = 0;
+
+	if (peer && !f.only)
+		return fw_fail(err, -ENOENT, "no such peer: %s", peer);
+	for (size_t i = 0; i < rs->n_prefixes; i++) {
+		int rc;
+
+		f.peer = &rs->prefixes[i];
+		rc = destroy_all(&f, err);
+		if (rc < 0)
+			return rc;
+		killed += rc;
+	}
 	return killed;
 }

@@ -56,26 +56,29 @@ int fw_set_by_name(const char *name, const char **class);
 void fw_set_name(enum set_id id, const char *class, char buf[static FW_CHAIN_MAX]);
 
 enum stmt_kind {
-	S_IIFNAME,  /* name, negate */
-	S_OIFNAME,  /* name, negate */
-	S_UNSECURE, /* not decrypted by the kernel */
-	S_CTSTATE,  /* value: bits */
-	S_CTDIR,    /* value: 0 original, 1 reply */
-	S_CTPROTO,  /* value */
-	S_CTDPORT,  /* ports, n (of the original direction); IPPROTO_ICMP means an echo request */
-	S_L4PROTO,  /* value */
-	S_NFPROTO,  /* family */
-	S_ADDR_SET, /* family, dst, set, negate */
-	S_ADDR,     /* family, dst, addr */
-	S_PORT,     /* l4 protocol in value; dst; one range in ports */
-	S_PORT_SET, /* l4 protocol in value; dst; set */
-	S_ICMP,     /* family; one range of types in ports */
+	S_IIFNAME,   /* name, negate */
+	S_OIFNAME,   /* name, negate */
+	S_UNSECURE,  /* not decrypted by the kernel */
+	S_CTSTATE,   /* value: bits */
+	S_CTDIR,     /* value: 0 original, 1 reply */
+	S_CTPROTO,   /* value */
+	S_CTDPORT,   /* ports, n (of the original direction); IPPROTO_ICMP means an echo request */
+	S_L4PROTO,   /* value */
+	S_NFPROTO,   /* family */
+	S_ADDR_SET,  /* family, dst, set, negate */
+	S_ADDR,      /* family, dst, addr */
+	S_MULTICAST, /* family: the destination */
+	S_BROADCAST, /* to one of our networks' broadcast addresses (IPv4) */
+	S_MIDSTREAM, /* TCP, but not the SYN that a connection begins with */
+	S_PORT,      /* l4 protocol in value; dst; one range in ports */
+	S_PORT_SET,  /* l4 protocol in value; dst; set */
+	S_ICMP,      /* family; one range of types in ports */
 	S_PEER,  /* family; ct_dst: flow's peer is its destination; dst: packet's peer; name: set */
 	S_LIMIT, /* value per second */
 	S_DENIED, /* family, dst: whose address; set; port: see enum */
 	S_COUNTER,
 	S_REJECT,  /* value: IPPROTO_TCP: a reset; else an ICMP error. To our own programs only. */
-	S_VERDICT, /* value: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO; name: chain */
+	S_VERDICT, /* value: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO, NFT_RETURN; name: chain */
 };
 
 enum denied_port { PORT_SOURCE, PORT_DESTINATION, PORT_FLOW };

@@ -159,6 +159,33 @@ static struct span prefix_span(const struct fw_addr *a)
 	return s;
 }
 
+static struct span port_span(uint16_t first, uint16_t last)
+{
+	return (struct span){.first = {first >> 8, first & 0xff}, .last = {last >> 8, last & 0xff}};
+}
+
+/* The cluster's own UDP port is never a protected one, whatever range covers it. */
+static int ports_each(const struct fw_ports *p, uint16_t open,
+        int (*fn)(void *ctx, const struct span *s, size_t len), void *ctx)
+{
+	int rc = 0;
+	struct span s;
+
+	if (p->proto != IPPROTO_UDP || open < p->first || open > p->last) {
+		s = port_span(p->first, p->last);
+		return fn(ctx, &s, 2);
+	}
+	if (p->first < open) {
+		s = port_span(p->first, (uint16_t)(open - 1));
+		rc = fn(ctx, &s, 2);
+	}
+	if (!rc && open < p->last) {
+		s = port_span((uint16_t)(open + 1), p->last);
+		rc = fn(ctx, &s, 2);
+	}
+	return rc;
+}
+
 int fw_static_each(const struct fw_ruleset *rs, enum set_id set,
         int (*fn)(void *ctx, const struct span *s, size_t len), void *ctx)
 {
@@ -172,13 +199,8 @@ int fw_static_each(const struct fw_ruleset *rs, enum set_id set,
 		if (rs->prefixes[i].family == family)
 			rc = fn(ctx, &s, family == AF_INET ? 4 : 16);
 	}
-	for (size_t i = 0; !family && i < rs->n_protect && !rc; i++) {
-		const struct fw_ports *p = &rs->protect[i];
-		struct span s = {.first = {p->first >> 8, p->first & 0xff},
-		        .last = {p->last >> 8, p->last & 0xff}};
-
-		if (p->proto == proto)
-			rc = fn(ctx, &s, 2);
-	}
+	for (size_t i = 0; !family && i < rs->n_protect && !rc; i++)
+		if (rs->protect[i].proto == proto)
+			rc = ports_each(&rs->protect[i], rs->port, fn, ctx);
 	return rc;
 }

@@ -30,12 +30,39 @@ static struct rule *on_addr(
 	return r;
 }
 
-/* ip saddr @overlay4 counter drop; ip daddr …; ip6 … */
+/* ip saddr 10.77.0.0/16 counter drop. Every packet of the host passes these rules: one prefix is
+ * compared in place, a third of a look into an interval set. Several: ip saddr @overlay4. */
+static void drop_family(
+        struct table *t, struct chain *c, bool dst, uint8_t family, const char *reason)
+{
+	const struct fw_addr *one = NULL;
+	struct rule *r;
+	size_t n = 0;
+
+	for (size_t i = 0; i < t->rs->n_prefixes; i++) {
+		if (t->rs->prefixes[i].family != family)
+			continue;
+		one = &t->rs->prefixes[i];
+		n++;
+	}
+	if (!n)
+		return;
+	if (n == 1 && one->bits) {
+		r = rule_new(t, c);
+		rule_add(t, r,
+		        (struct stmt){.kind = S_ADDR, .family = family, .dst = dst, .addr = one});
+	} else {
+		r = on_addr(
+		        t, c, dst, family, family == AF_INET ? SET_OVERLAY4 : SET_OVERLAY6, false);
+	}
+	rule_drop(t, r, reason);
+}
+
 static void drop_overlay(struct table *t, struct chain *c, const char *reason)
 {
 	for (int dst = 0; dst < 2; dst++) {
-		rule_drop(t, on_addr(t, c, dst, AF_INET, SET_OVERLAY4, false), reason);
-		rule_drop(t, on_addr(t, c, dst, AF_INET6, SET_OVERLAY6, false), reason);
+		drop_family(t, c, dst, AF_INET, reason);
+		drop_family(t, c, dst, AF_INET6, reason);
 	}
 }
 
@@ -51,8 +78,6 @@ static void build_prerouting(struct table *t)
 	c->base = true;
 	c->hook = NF_INET_PRE_ROUTING;
 	c->prio = -300;
-	/* iifname "lo" accept */
-	rule_end(t, on_name(t, c, S_IIFNAME, "lo"), NF_ACCEPT, NULL);
 	if (*device) {
 		struct rule *r;
 
@@ -65,6 +90,8 @@ static void build_prerouting(struct table *t)
 		/* iifname "ovl0" accept */
 		rule_end(t, on_name(t, c, S_IIFNAME, device), NF_ACCEPT, NULL);
 	}
+	/* iifname "lo" accept */
+	rule_end(t, on_name(t, c, S_IIFNAME, "lo"), NF_ACCEPT, NULL);
 	drop_overlay(t, c, "spoofed");
 }
 
@@ -96,10 +123,10 @@ static void build_input(struct table *t)
 	c->base = true;
 	c->hook = NF_INET_LOCAL_IN;
 	c->drop = t->rs->mode == FW_LOCKDOWN;
-	/* iifname "lo" accept; iifname "ovl0" goto overlay_in; goto underlay_in */
-	rule_end(t, on_name(t, c, S_IIFNAME, "lo"), NF_ACCEPT, NULL);
+	/* iifname "ovl0" goto overlay_in; iifname "lo" accept; goto underlay_in */
 	if (*t->rs->device)
 		rule_end(t, on_name(t, c, S_IIFNAME, t->rs->device), NFT_GOTO, "overlay_in");
+	rule_end(t, on_name(t, c, S_IIFNAME, "lo"), NF_ACCEPT, NULL);
 	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_in");
 }
 
@@ -112,28 +139,42 @@ static void build_output(struct table *t)
 	c->base = true;
 	c->hook = NF_INET_LOCAL_OUT;
 	c->drop = t->rs->mode == FW_LOCKDOWN;
-	rule_end(t, on_name(t, c, S_OIFNAME, "lo"), NF_ACCEPT, NULL);
 	if (*t->rs->device)
 		rule_end(t, on_name(t, c, S_OIFNAME, t->rs->device), NFT_GOTO, "overlay_out");
+	rule_end(t, on_name(t, c, S_OIFNAME, "lo"), NF_ACCEPT, NULL);
 	drop_overlay(t, c, "clear");
 	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_out");
 }
 
-/* ct direction original ct original ip saddr . ip saddr @in4_exec jump in_exec */
+/* ct original ip saddr . ip saddr @in4_exec jump in_exec */
 static void judge(
         struct table *t, struct chain *c, bool out, const struct fw_class *class, uint8_t family)
 {
-	bool ours = class->dir == FW_OUT; /* did we open this flow? */
 	struct rule *r = rule_new(t, c);
 
-	rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = ours != out});
 	rule_add(t, r,
 	        (struct stmt){.kind = S_PEER,
 	                .family = family,
-	                .ct_dst = ours,
+	                .ct_dst = class->dir == FW_OUT,
 	                .dst = out,
 	                .name = family == AF_INET ? class->set4 : class->set6});
 	rule_end(t, r, NFT_JUMP, class->chain);
+}
+
+/* All classes of one direction, and nothing else. Those that allow nothing come last: their sets
+ * only count, and who is allowed something is in another. */
+static void judge_all(struct table *t, struct chain *c, bool out, bool reply, uint8_t family)
+{
+	enum fw_dir dir = out != reply ? FW_OUT : FW_IN; /* who opened this flow? */
+
+	for (int empty = 0; empty < 2; empty++)
+		for (size_t i = 0; i < t->rs->n_classes; i++) {
+			const struct fw_class *class = t->rs->classes[i];
+
+			if (class->dir == dir && (class->n == 0) == empty)
+				judge(t, c, out, class, family);
+		}
+	rule_end(t, rule_new(t, c), NFT_GOTO, out ? "denied_out" : "denied_in");
 }
 
 /* meta l4proto tcp ct direction original limit rate 100/second update @denied_in4
@@ -205,6 +246,71 @@ static void build_denied(struct table *t, bool out)
 	rule_drop(t, rule_new(t, c), out ? "denied-out" : "denied-in");
 }
 
+/*
+ * What is not a known flow's:
+ *
+ *	ct state invalid,untracked counter drop		who is nobody's flow is nobody's
+ *	ct state new tcp flags & (fin | syn | rst | ack) != syn counter drop
+ *
+ * A TCP connection begins with its SYN, or it is not judged by who began it: conntrack picks up
+ *what runs already (nf_conntrack_tcp_loose), and whoever speaks first then is the "original" side.
+ *A peer could have the entry of a flow that is denied by now end (a RST that we drop, and 10 s),
+ *wait for our server's next packet, and have the flow judged as one of ours to a port that it had
+ *chosen. What is dropped here never becomes an entry. Established flows have theirs, also over a
+ *change of the whole table; after 5 minutes with data on the way that nobody acknowledged it is
+ *gone, and such a flow ends.
+ *
+ * UDP has no beginning. A peer's flow to a service of ours whose allow is gone may turn round as
+ *soon as its entry is (30 s to 2 min of silence), if the service speaks of its own accord: from its
+ *port to the peer's. This is then a flow of ours, and passes only if the policy lets us send to
+ *that port of the peer: what we send there is legitimate whatever our port is, and so are its
+ *answers.
+ */
+static void build_new(struct table *t)
+{
+	struct chain *c = chain_new(t, "overlay_new");
+	struct rule *r;
+
+	if (!c)
+		return;
+	r = rule_new(t, c);
+	rule_add(t, r,
+	        (struct stmt){.kind = S_CTSTATE,
+	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT});
+	rule_drop(t, r, "invalid");
+	r = rule_new(t, c);
+	rule_add(t, r, (struct stmt){.kind = S_CTSTATE, .value = NF_CT_STATE_BIT(IP_CT_NEW)});
+	rule_add(t, r, (struct stmt){.kind = S_MIDSTREAM});
+	rule_drop(t, r, "midstream");
+}
+
+/* The chains of one device direction and family: overlay_in4 and overlay_in4_reply. */
+static void build_family(struct table *t, bool out, uint8_t family)
+{
+	bool v4 = family == AF_INET;
+	static const char *const names[2][2][2] = {
+	        {{"overlay_in6", "overlay_in6_reply"}, {"overlay_in4", "overlay_in4_reply"}},
+	        {{"overlay_out6", "overlay_out6_reply"}, {"overlay_out4", "overlay_out4_reply"}},
+	};
+	const char *const *name = names[out][v4];
+	struct chain *c = chain_new(t, name[0]);
+	struct rule *r;
+
+	if (!c)
+		return;
+	/* ip daddr != @self4 counter drop; going out: saddr */
+	rule_drop(t, on_addr(t, c, !out, family, v4 ? SET_SELF4 : SET_SELF6, true), "not-self");
+	/* ct direction reply goto overlay_in4_reply */
+	r = rule_new(t, c);
+	rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = 1});
+	rule_end(t, r, NFT_GOTO, name[1]);
+	judge_all(t, c, out, false, family);
+	c = chain_new(t, name[1]);
+	if (c)
+		judge_all(t, c, out, true, family);
+}
+
+/* Few rules for each packet: new ones aside, then by family, then by who opened the flow. */
 static void build_device(struct table *t, bool out)
 {
 	struct chain *c = chain_new(t, out ? "overlay_out" : "overlay_in");
@@ -212,20 +318,18 @@ static void build_device(struct table *t, bool out)
 
 	if (!c)
 		return;
-	/* ct state invalid,untracked counter drop: who is nobody's flow is nobody's */
 	r = rule_new(t, c);
 	rule_add(t, r,
 	        (struct stmt){.kind = S_CTSTATE,
-	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT});
-	rule_drop(t, r, "invalid");
-	/* ip daddr != @self4 counter drop; going out: saddr */
-	rule_drop(t, on_addr(t, c, !out, AF_INET, SET_SELF4, true), "not-self");
-	rule_drop(t, on_addr(t, c, !out, AF_INET6, SET_SELF6, true), "not-self");
-	for (size_t i = 0; i < t->rs->n_classes; i++) {
-		judge(t, c, out, t->rs->classes[i], AF_INET);
-		judge(t, c, out, t->rs->classes[i], AF_INET6);
-	}
-	rule_end(t, rule_new(t, c), NFT_GOTO, out ? "denied_out" : "denied_in");
+	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT |
+	                         NF_CT_STATE_BIT(IP_CT_NEW)});
+	rule_end(t, r, NFT_JUMP, "overlay_new");
+	r = rule_new(t, c);
+	rule_add(t, r, (struct stmt){.kind = S_NFPROTO, .family = AF_INET});
+	rule_end(t, r, NFT_GOTO, out ? "overlay_out4" : "overlay_in4");
+	rule_end(t, rule_new(t, c), NFT_GOTO, out ? "overlay_out6" : "overlay_in6");
+	build_family(t, out, AF_INET);
+	build_family(t, out, AF_INET6);
 }
 
 void fw_build_overlay(struct table *t)
@@ -234,6 +338,7 @@ void fw_build_overlay(struct table *t)
 	build_input(t);
 	build_forward(t);
 	build_output(t);
+	build_new(t);
 	build_device(t, false);
 	build_device(t, true);
 	build_denied(t, false);

@@ -67,6 +67,9 @@ static void print_verdict(FILE *f, const struct stmt *s)
 	case NF_DROP:
 		fputs("drop", f);
 		return;
+	case NFT_RETURN:
+		fputs("return", f);
+		return;
 	default:
 		fprintf(f, "%s %s", s->value == NFT_GOTO ? "goto" : "jump", s->name);
 	}
@@ -122,6 +125,16 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		break;
 	case S_ADDR:
 		fprintf(f, "%s %s %s", ip(s->family), addr, fw_addr_text(s->addr, text));
+		break;
+	case S_MULTICAST:
+		fprintf(f, "%s daddr %s", ip(s->family),
+		        s->family == AF_INET ? "224.0.0.0/4" : "ff00::/8");
+		break;
+	case S_BROADCAST:
+		fputs("fib daddr type broadcast", f);
+		break;
+	case S_MIDSTREAM:
+		fputs("tcp flags & (fin | syn | rst | ack) != syn", f);
 		break;
 	case S_PORT:
 		fprintf(f, "%s %s ", proto_name(s->value), s->dst ? "dport" : "sport");

@@ -1,45 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Flows and the programs that have them: what stops when, and who is told. */
-#include "firewall_rules.h"
-
-#include <net/if.h>
-#include <linux/if_ether.h>
-#include <netpacket/packet.h>
-
-struct flow {
-	int near, far, listener;
-};
-
-static struct flow flow_open(int ns, const char *from, const char *to, uint16_t port)
-{
-	struct flow f = {.listener = socket_at(ns == we ? they : we, SOCK_STREAM, to, port)};
-
-	f.near = dial(ns, from, to, port);
-	if (!connected(f.near, WAIT_MS))
-		fail_msg("%s does not reach %s:%u", from, to, port);
-	f.far = accepted(f.listener);
-	return f;
-}
-
-static void flow_close(struct flow *f)
-{
-	close(f->near);
-	close(f->far);
-	close(f->listener);
-}
-
-/* A few bytes each way. */
-static void flows_on(const struct flow *f)
-{
-	char buf[8];
-
-	assert_int_equal(write(f->near, "ping", 4), 4);
-	assert_true(await(f->far, POLLIN, WAIT_MS));
-	assert_int_equal(read(f->far, buf, sizeof(buf)), 4);
-	assert_int_equal(write(f->far, "pong", 4), 4);
-	assert_true(await(f->near, POLLIN, WAIT_MS));
-	assert_int_equal(read(f->near, buf, sizeof(buf)), 4);
-}
+#include "firewall_flow.h"
 
 /* Not one byte more, either way; and nobody is told. */
 static void has_stopped(const struct flow *f)
@@ -138,46 +99,6 @@ static void test_allow_removed(void **state)
 
 /* ---- our own programs are told ---- */
 
-/* All that comes out at the other end of the overlay's cable. */
-static int wire_tap(void)
-{
-	struct sockaddr_ll sa = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
-	int fd;
-
-	enter(they);
-	sa.sll_ifindex = (int)if_nametoindex("p0");
-	fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, htons(ETH_P_ALL));
-	assert_true(fd >= 0);
-	assert_int_equal(bind(fd, (void *)&sa, sizeof(sa)), 0);
-	enter(we);
-	return fd;
-}
-
-/* Did a packet for `port` (or any ICMP) pass, before one that is let through for certain? */
-static bool on_wire(int tap, uint16_t port)
-{
-	struct sockaddr_ll from;
-	socklen_t len = sizeof(from);
-	uint8_t p[2048];
-	ssize_t n;
-	bool seen = false;
-
-	while ((n = recvfrom(tap, p, sizeof(p), 0, (void *)&from, &len)) > 0) {
-		size_t skip = p[0] >> 4 == 4 ? 20 : 40;
-		uint8_t proto = p[0] >> 4 == 4 ? p[9] : p[6];
-
-		if (n < (ssize_t)skip + 4 || from.sll_pkttype == PACKET_OUTGOING)
-			continue;
-		if (proto == IPPROTO_ICMP || (proto == IPPROTO_ICMPV6 && p[skip] < 128))
-			seen = true;
-		if ((proto == IPPROTO_TCP || proto == IPPROTO_UDP) &&
-		        (p[skip + 2] << 8 | p[skip + 3]) == port)
-			seen = true;
-		len = sizeof(from);
-	}
-	return seen;
-}
-
 static int error_of(int fd)
 {
 	int e = 0;
@@ -191,7 +112,7 @@ static int error_of(int fd)
 static void is_refused(const char *from, const char *to, uint16_t port)
 {
 	uint64_t before = count_of(fw, FW_COUNT_DROP, "denied-out"), start = now_ms();
-	int tap = wire_tap(), fd = dial(we, from, to, port);
+	int tap = wire_tap("p0"), fd = dial(we, from, to, port);
 
 	assert_int_equal(error_of(fd), ECONNREFUSED);
 	assert_true(now_ms() - start < 500); /* not by a timeout: the first is 1 s */
@@ -212,7 +133,7 @@ static void test_connect_is_refused(void **state)
 	is_refused("fd77::1", "fd77::3", 9000);
 	OK(fw_peer_revoke(fw, "node17", NULL, &err));
 	is_refused("10.77.0.1", "10.77.0.2", 9000);
-	tap = wire_tap(); /* the tap sees what passes: else it proves nothing */
+	tap = wire_tap("p0"); /* the tap sees what passes: else it proves nothing */
 	OK(fw_peer_admit(fw, &(struct fw_peer[]){node17(0)}[0], NULL, &err));
 	l = socket_at(they, SOCK_STREAM, "10.77.0.2", 9000);
 	c = dial(we, "10.77.0.1", "10.77.0.2", 9000);
@@ -235,7 +156,7 @@ static void test_datagrams_are_refused(void **state)
 	for (size_t i = 0; i < 2; i++) {
 		struct sockaddr_storage sa;
 		socklen_t len = sockaddr_of(ends[i].to, 9000, &sa);
-		int tap = wire_tap(), fd = socket_at(we, SOCK_DGRAM, ends[i].from, 0);
+		int tap = wire_tap("p0"), fd = socket_at(we, SOCK_DGRAM, ends[i].from, 0);
 		uint64_t before = count_of(fw, FW_COUNT_DROP, "denied-out");
 
 		assert_int_equal(connect(fd, (void *)&sa, len), 0);

@@ -441,6 +441,11 @@ static struct fw_ruleset *random_ruleset(void)
 	a = addr("fd77::/64");
 	if (pick(3))
 		OK(fw_ruleset_add_prefix(rs, &a));
+	a = addr("10.9.0.0/17");
+	if (!pick(3))
+		OK(fw_ruleset_add_prefix(rs, &a));
+	if (!pick(3))
+		OK(fw_ruleset_add_tunnel_port(rs, 4510));
 	a = addr("10.77.0.1");
 	OK(fw_ruleset_add_self(rs, &a, pick(2) ? 0 : now_ms() + 3600000));
 	for (unsigned i = pick(4); i; i--) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Beside the overlay: what guard shuts, what lockdown leaves open, and that nothing of the overlay
  * passes there. */
-#include "firewall_rules.h"
+#include "firewall_flow.h"
 
 static void test_guard_underlay(void **state)
 {
@@ -121,68 +121,6 @@ static int locked(void **state)
 	fw_ruleset_free(rs);
 	return 0;
 }
-
-struct end {
-	int ns;
-	const char *addr;
-	uint16_t port;
-};
-
-static int udp(const struct end *e)
-{
-	return socket_at(e->ns, SOCK_DGRAM, e->addr, e->port);
-}
-
-static void throw(int fd, const struct end *to)
-{
-	struct sockaddr_storage sa;
-	socklen_t len = sockaddr_of(to->addr, to->port, &sa);
-
-	if (sendto(fd, "hello", 5, 0, (void *)&sa, len) < 0 && errno != EPERM)
-		fail_msg("send to %s:%u: %s", to->addr, to->port, strerror(errno));
-}
-
-static bool caught(int fd, int ms)
-{
-	char buf[16];
-
-	return await(fd, POLLIN, ms) && read(fd, buf, sizeof(buf)) == 5;
-}
-
-/* One datagram from `a` to `b` arrives; with `answer`, one back, too. */
-static void arrives(struct end a, struct end b, bool answer)
-{
-	int from = udp(&a), to = udp(&b);
-
-	throw(from, &b);
-	if (!caught(to, WAIT_MS))
-		fail_msg("%s:%u does not reach %s:%u", a.addr, a.port, b.addr, b.port);
-	if (answer) {
-		throw(to, &a);
-		if (!caught(from, WAIT_MS))
-			fail_msg("no answer from %s:%u", b.addr, b.port);
-	}
-	close(from);
-	close(to);
-}
-
-static void falls(struct end a, struct end b, const char *reason)
-{
-	int from = udp(&a), to = udp(&b);
-	uint64_t before = count_of(fw, FW_COUNT_DROP, reason);
-
-	throw(from, &b);
-	await_drop(fw, reason, before);
-	if (caught(to, 0))
-		fail_msg("%s:%u reaches %s:%u", a.addr, a.port, b.addr, b.port);
-	close(from);
-	close(to);
-}
-
-#define WE(port) ((struct end){we, "192.0.2.1", port})
-#define THEY(port) ((struct end){they, "192.0.2.2", port})
-#define WE6(port) ((struct end){we, "2001:db8::1", port})
-#define THEY6(port) ((struct end){they, "2001:db8::2", port})
 
 static void test_lockdown_life(void **state)
 {

@@ -10,7 +10,7 @@ B=${B:-build}
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
 total=0 failed=0
-for program in kernel underlay flows trouble table; do
+for program in kernel underlay flows stale trouble table; do
 	CMOCKA_MESSAGE_OUTPUT=TAP "$B/tests/netns/firewall_$program" >"$out" 2>&1 || failed=1
 	plan=$(sed -n 's/^1\.\.\([0-9][0-9]*\).*/\1/p' "$out" | head -1)
 	# Without a plan it did not even begin: one test more is planned than will be seen.
