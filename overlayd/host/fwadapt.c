@@ -242,6 +242,21 @@ static void bringers_refill(struct fwadapt *fa, const struct engine_fw_base *bas
 		(void)bringer_set(fa, &base->underlays[i], false);
 }
 
+/* Programs whose flows the table lets pass no more, because their peer may do less than before,
+ * would hang: their sockets end. That it fails is told, and the table's work is done all the same.
+ */
+static void denied_end(struct fwadapt *fa, const char *peer)
+{
+	struct fw_error err = {""};
+	int killed = sockdiag_destroy_denied(fw_applied(fa->fw), peer, &err);
+
+	if (killed < 0)
+		log_warning("firewall: %s", err.text);
+	else if (killed)
+		log_info("%s%sended %d TCP sockets that are not allowed any more", peer ? peer : "",
+		        peer ? ": " : "", killed);
+}
+
 static int run_base(
         struct fwadapt *fa, const struct engine_fw_base *base, char *err, size_t err_size)
 {
@@ -275,6 +290,8 @@ static int run_base(
 	if (ret)
 		return ret;
 	bringers_refill(fa, base);
+	if (res.outcome != FW_UNCHANGED)
+		denied_end(fa, NULL);
 	log_debug("firewall: table %s, %u messages",
 	        res.outcome == FW_UNCHANGED ? "unchanged"
 	        : res.outcome == FW_UPDATED ? "updated"
@@ -285,11 +302,19 @@ static int run_base(
 
 static int run_admit(struct fwadapt *fa, const struct engine_fw_peer *peer, struct fw_error *err)
 {
+	const struct fw_ruleset *applied = fw_applied(fa->fw);
+	const struct fw_peer *old = applied ? fw_ruleset_peer(applied, peer->peer) : NULL;
 	struct fw_peer fp;
+	bool other = false;
 	int ret = peer_convert(fa, peer, &fp);
 
-	if (!ret)
-		ret = fw_peer_admit(fa->fw, &fp, NULL, err);
+	if (ret)
+		return ret;
+	if (old) /* a new admission has no sockets, a renewed one keeps its classes */
+		other = !old->in || strcmp(old->in, fp.in) || !old->out || strcmp(old->out, fp.out);
+	ret = fw_peer_admit(fa->fw, &fp, NULL, err);
+	if (!ret && other)
+		denied_end(fa, fp.name);
 	return ret;
 }
 

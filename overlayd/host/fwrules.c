@@ -207,6 +207,21 @@ static int self_all(struct fw_ruleset *rs, const struct policy_peer *self)
 	return err;
 }
 
+/* Where a router forwards another port to a peer's charon. */
+static int tunnel_ports_all(struct fw_ruleset *rs, const struct policy *policy)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < policy->n_peers && !err; i++) {
+		const struct policy_peer *peer = &policy->peers[i];
+
+		for (size_t k = 0; k < peer->n_endpoints && !err; k++)
+			if (peer->endpoints[k].port && peer->endpoints[k].port != policy->port)
+				err = fw_ruleset_add_tunnel_port(rs, peer->endpoints[k].port);
+	}
+	return err;
+}
+
 static int classes_all(struct fw_ruleset *rs, const struct engine_fw_base *base)
 {
 	int err = 0;
@@ -227,6 +242,8 @@ static int policy_all(
 	fw_ruleset_set_mode(rs, policy->firewall == POLICY_LOCKDOWN ? FW_LOCKDOWN : FW_GUARD);
 	fw_ruleset_set_secpath(rs, world->secpath);
 	err = fw_ruleset_set_port(rs, policy->port);
+	if (!err)
+		err = tunnel_ports_all(rs, policy);
 	if (!err)
 		err = overlay_all(rs, policy);
 	if (!err)
