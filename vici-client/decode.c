@@ -8,9 +8,8 @@
 
 const char *const vici_no_strings[1] = {NULL};
 
-#define NAMES_TWICE                                                                                \
-	(4 * (VICI_NAME_MAX + 1)) /* an SA's name, said for its old and its new self               \
-	                           */
+/* An SA's name, said for its old and its new self. */
+#define NAMES_TWICE (4 * (VICI_NAME_MAX + 1))
 
 /*
  * A name or value has at least its NUL's room as overhead in the message, so all texts together fit

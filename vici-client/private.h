@@ -140,6 +140,7 @@ struct vici {
 	size_t n_subs;
 	unsigned int busy; /* calls of ours that are on the stack and use it */
 	bool freed;
+	bool held; /* nothing of the line begins */
 };
 
 /* Sends what it can of v->out. */

@@ -107,7 +107,7 @@ void vici_start(struct vici *v)
 	struct vici_request *r = v->head;
 
 	v->deadline = VICI_DEADLINE_NONE;
-	if (!r || v->error || r->phase != VICI_WAITING)
+	if (!r || v->error || v->held || r->phase != VICI_WAITING)
 		return;
 	if (__builtin_add_overflow(v->now, r->timeout_us, &v->deadline))
 		v->deadline = VICI_DEADLINE_NONE;
@@ -119,6 +119,17 @@ void vici_start(struct vici *v)
 	} else {
 		send_command(v, r);
 	}
+}
+
+void vici_hold(struct vici *v, bool hold, uint64_t now_us)
+{
+	if (v->held == hold)
+		return;
+	v->held = hold;
+	if (hold || !v->head || v->head->phase != VICI_WAITING)
+		return;
+	v->now = now_us;
+	vici_start(v);
 }
 
 static int enqueue(struct vici *v, struct vici_request *r, uint64_t now_us)

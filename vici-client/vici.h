@@ -6,29 +6,32 @@
  *
  *	struct vici_config cfg = {.path = "/run/charon.vici", .on_event = event, .user = me};
  *	struct vici *v;
- *	err = vici_open(&v, &cfg);			// at once: connected, or an error; it never
- *blocks vici_subscribe(v, "ike-updown", 0, subscribed, me, now); vici_list_sas(v, NULL, row, done,
- *me, 0, now); for (;;) { poll vici_fd(v) for vici_events(v), until vici_deadline(v) if
- *(vici_process(v, revents, now) < 0)	// all callbacks were called; it is of no more use break;
+ *	err = vici_open(&v, &cfg);	// at once: connected, or an error; it never blocks
+ *	vici_subscribe(v, "ike-updown", 0, subscribed, me, now);
+ *	vici_list_sas(v, NULL, row, done, me, 0, now);
+ *	for (;;) {
+ *		poll vici_fd(v) for vici_events(v), until vici_deadline(v)
+ *		if (vici_process(v, revents, now) < 0)
+ *			break;	// all callbacks were called; it is of no more use
  *	}
  *	vici_free(v);
  *
  * Rules
  * - No threads, no globals, no log, no clock: the caller's monotonic time comes in as now_us
- *(microseconds).
+ *   (microseconds).
  * - vici has no sequence numbers: one request is in flight at a time, the others wait in line
- *(bounded). Events come in between; a slow command (initiate, or terminate without force) holds up
- *those behind it, so a second connection for events is a good idea.
+ *   (bounded). Events come in between; a slow command (initiate, or terminate without force) holds up
+ *   those behind it, so a second connection for events is a good idea.
  * - A request call that returns 0 calls its `done` exactly once, later, in the order of the calls,
- *also if the connection fails, is closed or freed. One that returns an error never does. No
- *callback is ever called from within a request call; only from vici_process(), vici_close() and
- *vici_free().
+ *   also if the connection fails, is closed or freed. One that returns an error never does. No
+ *   callback is ever called from within a request call; only from vici_process(), vici_close() and
+ *   vici_free().
  * - Callbacks may start requests, close and free. After vici_free() in a callback the callbacks of
- *what was waiting have been called and the handle must not be used again.
+ *   what was waiting have been called and the handle must not be used again.
  * - A request that times out ends the connection (a late reply could not be told from the next
- *one's). So does every truncated, oversized, unbalanced or unexpected packet. Open a new one then.
+ *   one's). So does every truncated, oversized, unbalanced or unexpected packet. Open a new one then.
  * - Arguments are copied (encoded) during the call. What callbacks are given is valid only until
- *they return, unless it is an array inside the struct.
+ *   they return, unless it is an array inside the struct.
  *
  * Errors of request calls (the request was not taken, no callback will come):
  *	-ENOTCONN	the connection failed or was closed
@@ -48,7 +51,7 @@
  *	-ECANCELED	vici_close() or vici_free() was called
  *
  * Source of all names and formats: strongSwan, src/libcharon/plugins/vici/README.md and
- *swanctl.conf(5).
+ *   swanctl.conf(5).
  */
 #ifndef VICI_CLIENT_VICI_H
 #define VICI_CLIENT_VICI_H
@@ -117,6 +120,12 @@ uint64_t vici_deadline(
  * always that). -EBUSY: called from within a callback; nothing was done.
  */
 int vici_process(struct vici *v, short revents, uint64_t now_us);
+
+/*
+ * While held, no request of the line begins (the one in flight ends as usual); the timeouts of those
+ * that wait begin with their turn, as ever. Released, the first goes out at once.
+ */
+void vici_hold(struct vici *v, bool hold, uint64_t now_us);
 
 int vici_error(const struct vici *v); /* 0 while usable, else as vici_process() */
 const char *vici_error_text(

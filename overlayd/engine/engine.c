@@ -332,6 +332,7 @@ static void run(struct engine *e)
 	if (e->now.mono_us >= e->self_change_us)
 		peers_judge_all(e);
 	due_peers(e);
+	plane_step(e); /* charon must know our address before it hears of connections */
 	do {
 		while ((p = queue_pop(e, Q_DIRTY)))
 			if (!p->dead)
@@ -345,7 +346,6 @@ static void run(struct engine *e)
 	peers_tell(e);
 	peers_sweep(e);
 	fw_base_step(e);
-	plane_step(e);
 	sas_end_bad(e);
 	charon_step(e);
 }

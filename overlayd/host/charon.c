@@ -61,19 +61,21 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *user)
 void charon_link_update(struct link *link)
 {
 	struct charon *charon = link->charon;
+	bool commands = link == &charon->links[LINK_COMMANDS];
+	int64_t settles = dataplane_settles_us(charon->world->dataplane);
 	uint64_t deadline;
 
 	if (!link->v || !link->io)
 		return;
 	/* What is to be sent waits until charon knows our address. */
-	if (link == &charon->links[LINK_COMMANDS] && charon->told &&
-	        dataplane_settles_us(charon->world->dataplane) > world_now_us()) {
+	if (commands && charon->told && settles > world_now_us()) {
+		vici_hold(link->v, true, charon_now());
 		sd_event_source_set_io_events(link->io, 0);
-		sd_event_source_set_time(
-		        link->deadline, (uint64_t)dataplane_settles_us(charon->world->dataplane));
+		sd_event_source_set_time(link->deadline, (uint64_t)settles);
 		sd_event_source_set_enabled(link->deadline, SD_EVENT_ONESHOT);
 		return;
 	}
+	vici_hold(link->v, false, charon_now());
 	/* poll(2) and epoll(7) have the same bits for in and out. */
 	sd_event_source_set_io_events(link->io, (uint32_t)vici_events(link->v));
 	deadline = vici_deadline(link->v);

@@ -55,6 +55,48 @@ static void closing_calls_everyone_back_once(void **state)
 	}
 }
 
+/* How many bytes have come to the other end and were not read. */
+static ssize_t heard(const struct peer *p)
+{
+	char buf[512];
+
+	return recv(p->fd, buf, sizeof(buf), MSG_PEEK | MSG_DONTWAIT);
+}
+
+static void held_requests_wait_and_go_at_the_release(void **state)
+{
+	struct peer p;
+	struct caller a = {.p = &p, .name = "a"}, b = {.p = &p, .name = "b"};
+
+	(void)state;
+	peer_open(&p, (struct vici_config){0});
+	vici_hold(p.v, true, p.now);
+	assert_int_equal(caller_ask(&a, "version", NULL, NULL), 0);
+	assert_int_equal(caller_ask(&b, "version", NULL, NULL), 0);
+	assert_true(vici_deadline(p.v) == VICI_DEADLINE_NONE);
+	assert_int_equal(heard(&p), -1);
+	vici_hold(p.v, false, p.now);
+	assert_true(heard(&p) > 0);
+	/* Held again: the one in flight ends, with its deadline, and the next stays. */
+	vici_hold(p.v, true, p.now);
+	assert_true(vici_deadline(p.v) != VICI_DEADLINE_NONE);
+	while (heard(&p) > 0) {
+		char buf[512];
+
+		assert_true(recv(p.fd, buf, sizeof(buf), 0) > 0);
+	}
+	peer_send(&p, VICI_CMD_RESPONSE, NULL, NOTHING);
+	assert_int_equal(peer_turn(&p), 0);
+	assert_string_equal(p.log, "a=0 ");
+	assert_int_equal(heard(&p), -1);
+	vici_hold(p.v, false, p.now);
+	assert_true(heard(&p) > 0);
+	peer_send(&p, VICI_CMD_RESPONSE, NULL, NOTHING);
+	assert_int_equal(peer_turn(&p), 0);
+	assert_string_equal(p.log, "a=0 b=0 ");
+	peer_end(&p);
+}
+
 static void freeing_while_it_fails_is_safe(void **state)
 {
 	struct peer p;
@@ -146,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(closing_calls_everyone_back_once),
+	        cmocka_unit_test(held_requests_wait_and_go_at_the_release),
 	        cmocka_unit_test(freeing_while_it_fails_is_safe),
 	        cmocka_unit_test(freeing_in_on_closed_is_safe),
 	        cmocka_unit_test(freeing_in_a_row_is_safe),
