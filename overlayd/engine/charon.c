@@ -147,6 +147,19 @@ static void list_sas(struct engine *e)
 		e->want_list = false;
 }
 
+/* Once they are known, names will do. */
+static void list_conns(struct engine *e)
+{
+	struct engine_effect *fx =
+	        op_start(e, &e->conns_op, OP_LIST_CONNS, ENGINE_FX_LIST_CONNS, NULL, 0);
+
+	if (!fx)
+		return;
+	fx->rows = !e->conns_seen;
+	e->want_conns = false;
+	e->conns_seq = e->seq;
+}
+
 static void late(struct engine *e)
 {
 	const char *text = "no answer from charon in time";
@@ -175,11 +188,8 @@ void charon_step(struct engine *e)
 	}
 	if (!e->key_loaded && op_ready(e, &e->key_op))
 		op_start(e, &e->key_op, OP_KEY, ENGINE_FX_LOAD_KEY, NULL, 0);
-	if (e->want_conns && op_ready(e, &e->conns_op) &&
-	        op_start(e, &e->conns_op, OP_LIST_CONNS, ENGINE_FX_LIST_CONNS, NULL, 0)) {
-		e->want_conns = false;
-		e->conns_seq = e->seq;
-	}
+	if (e->want_conns && op_ready(e, &e->conns_op))
+		list_conns(e);
 	if ((e->want_list || e->queues[Q_VERIFY].n) && op_ready(e, &e->list_op) &&
 	        e->now.mono_us >= e->list_not_before)
 		list_sas(e);

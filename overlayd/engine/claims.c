@@ -189,6 +189,27 @@ void claim_add_sa(struct engine *e, struct sa *sa, const struct policy_addr *a)
 	claim_wake(e, a);
 }
 
+bool claim_block(struct engine *e, const struct policy_addr *a)
+{
+	struct claim *c = claim_get(e, a);
+
+	if (!c)
+		return false;
+	c->blockers++;
+	claim_wake(e, a);
+	return true;
+}
+
+void claim_unblock(struct engine *e, const struct policy_addr *a)
+{
+	struct claim *c = a->family ? claim_find(e, a) : NULL;
+
+	if (!c || !c->blockers)
+		return;
+	c->blockers--;
+	claim_put(e, c);
+}
+
 static bool is_host(const struct policy_prefix *x)
 {
 	return x->len == (x->addr.family == 2 /* AF_INET */ ? 32 : 128);

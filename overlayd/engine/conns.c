@@ -87,9 +87,15 @@ void conn_unload(struct engine *e, struct peer *p)
 	p->conn_seq = e->seq;
 }
 
-/* The last connection of unknown content is gone: those who waited for that may be admitted. */
+/*
+ * It is gone, or loaded as it should be: those who waited for that may be admitted. Of the last one
+ * of unknown content these are all.
+ */
 void conn_not_stale(struct engine *e, struct peer *p)
 {
+	claim_unblock(e, &p->stale4);
+	claim_unblock(e, &p->stale6);
+	p->stale4 = p->stale6 = (struct policy_addr){0};
 	if (!p->stale_conn)
 		return;
 	p->stale_conn = false;
@@ -127,7 +133,43 @@ void conn_result(struct engine *e, struct peer *p, int error, const char *text)
 		p->grace_until_us = e->now.mono_us + e->cfg.second_grace_us;
 }
 
-static void conn_found(struct engine *e, const char *name)
+/* Whoever uses it has that peer's key and gets that peer's addresses: as if we had loaded it. */
+static bool is_sound(const struct peer *p, const struct engine_conn_row *row)
+{
+	char id[ENGINE_ID_MAX];
+
+	if (!p->want || !row || row->odd_ts || !row->remote_id)
+		return false;
+	peer_remote_id(&p->want->key, p->name, id);
+	return !strcmp(row->remote_id, id) &&
+	       ts_exact(row->remote_ts, row->n_remote_ts, &p->want->addr4, &p->want->addr6);
+}
+
+static bool stale_block(struct engine *e, struct peer *p, const struct policy_prefix *ts)
+{
+	bool is4 = ts->addr.family == 2 /* AF_INET */;
+	struct policy_addr *at = is4 ? &p->stale4 : &p->stale6;
+
+	if (ts->len != (is4 ? 32 : 128) || at->family || !claim_block(e, &ts->addr))
+		return false;
+	*at = ts->addr;
+	return true;
+}
+
+/* It is not known to be sound: nobody is admitted with the addresses that it is for. */
+static void stale(struct engine *e, struct peer *p, const struct engine_conn_row *row)
+{
+	bool known = row && !row->odd_ts;
+
+	for (size_t i = 0; known && i < row->n_remote_ts && i < ENGINE_TS_MAX; i++)
+		known = stale_block(e, p, &row->remote_ts[i]);
+	if (known)
+		return;
+	e->n_stale += !p->stale_conn;
+	p->stale_conn = true;
+}
+
+static void conn_found(struct engine *e, const char *name, const struct engine_conn_row *row)
 {
 	struct peer *p = peer_find(e, name, strlen(name));
 
@@ -142,12 +184,12 @@ static void conn_found(struct engine *e, const char *name)
 	}
 	p->listed_seq = e->conns_seq;
 	p->in_charon = true;
-	if (p->conn == CONN_NO && p->conn_seq < e->conns_seq) {
-		p->conn = CONN_MAYBE;
-		e->n_stale += !p->stale_conn;
-		p->stale_conn = true;
-		peer_dirty(e, p);
-	}
+	if (p->conn != CONN_NO || p->conn_seq >= e->conns_seq)
+		return;
+	p->conn = CONN_MAYBE;
+	if (!is_sound(p, row) && !IMPAIRED(IMPAIR_TRUST_CONNS))
+		stale(e, p, row);
+	peer_dirty(e, p);
 }
 
 /* What was loaded before and is not listed is gone; what changed since the question is not judged.
@@ -161,7 +203,7 @@ void conns_snapshot(struct engine *e, const struct engine_event *ev)
 
 		if (name && !strncmp(name, ENGINE_CONN_PREFIX, skip) && name[skip] &&
 		        strlen(name) <= 255)
-			conn_found(e, name + skip);
+			conn_found(e, name + skip, ev->conns.rows ? &ev->conns.rows[i] : NULL);
 	}
 	if (ev->conns.truncated || ev->conns.n > ENGINE_CONNS_MAX)
 		return;

@@ -13,8 +13,8 @@
  *		engine_step(e, &ev, &out);
  *		for (size_t i = 0; i < out.n; i++)
  *			carry_out(&out.v[i]);		// out is valid until the next step
- *		... wait for the next event, at most until engine_next_wakeup(e), then
- *ENGINE_EV_TICK
+ *		... wait for the next event, at most until engine_next_wakeup(e),
+ *		    then ENGINE_EV_TICK
  *	}
  *
  * An effect with an id wants an answer: ENGINE_EV_RESULT with that id (or, for the two lists and a
@@ -176,6 +176,14 @@ enum engine_sa_change {
 	                            CHILD_SA's */
 };
 
+/* What a loaded connection `ovl.*` is, of its one child. */
+struct engine_conn_row {
+	const char *remote_id;
+	struct policy_prefix remote_ts[ENGINE_TS_MAX];
+	uint8_t n_remote_ts;
+	bool odd_ts; /* as in a child's row; or not exactly one child */
+};
+
 enum engine_fw_seen {
 	ENGINE_FW_AS_LEFT, /* exactly what the last confirmed effect of this run made it */
 	ENGINE_FW_MISSING, /* our table is not there */
@@ -203,6 +211,8 @@ struct engine_event {
 		struct {
 			uint64_t effect_id;
 			const char *const *names; /* all loaded connections, foreign ones too */
+			const struct engine_conn_row
+			        *rows; /* n, if they were asked for; else NULL */
 			size_t n;
 			bool truncated;
 		} conns;
@@ -249,7 +259,8 @@ enum engine_effect_type {
 	                          charon has no such connection */
 	ENGINE_FX_TERMINATE,   /* .terminate; nothing to end counts as done (result 0) */
 	ENGINE_FX_LIST_SAS,    /* .list; answer ENGINE_EV_SAS, or ENGINE_EV_RESULT if it failed */
-	ENGINE_FX_LIST_CONNS,  /* vici get-conns; answer ENGINE_EV_CONNS, or ENGINE_EV_RESULT */
+	ENGINE_FX_LIST_CONNS,  /* vici get-conns, or list-conns if .rows; answer ENGINE_EV_CONNS,
+	                          or ENGINE_EV_RESULT */
 	ENGINE_FX_FW_BASE,     /* .fw_base: replace our whole table in one transaction */
 	ENGINE_FX_FW_ADMIT,    /* .fw_peer: add, or replace what is there for its addresses */
 	ENGINE_FX_FW_REVOKE,   /* .fw_peer: only name, addr4, addr6 count; absent is done (result 0)
@@ -398,6 +409,7 @@ struct engine_effect {
 		const char *conn;
 		struct engine_terminate terminate;
 		struct engine_list list;
+		bool rows;
 		struct engine_fw_base fw_base;
 		struct engine_fw_peer fw_peer;
 		struct engine_fw_underlay fw_underlay;

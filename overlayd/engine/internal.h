@@ -54,6 +54,7 @@ enum engine_impairment {
 	IMPAIR_IGNORE_FOREIGN,
 	IMPAIR_TRUST_LISTS,
 	IMPAIR_FORGET_KEY,
+	IMPAIR_TRUST_CONNS,
 };
 #ifdef ENGINE_IMPAIR
 extern unsigned engine_impair;
@@ -155,8 +156,9 @@ struct peer {
 	uint64_t conn_seq, listed_seq;
 	struct op conn_op;
 
-	bool stale_conn; /* loaded by an earlier run: its content is not known */
-	bool in_charon;  /* something of it may be there */
+	bool stale_conn; /* an earlier run's, or another's: for whom, is not known */
+	struct policy_addr stale4, stale6; /* or it is not as wanted, and for these addresses */
+	bool in_charon;                    /* something of it may be there */
 	bool revoking, sockets_due, ended, verified;
 	uint64_t ended_seq;
 	int64_t revoke_since_us;
@@ -414,6 +416,9 @@ void claim_by_sa(struct engine *e, struct sa *sa, const struct engine_sa_row *ro
 void claim_everything(struct engine *e, struct sa *sa);
 void claim_add_sa(struct engine *e, struct sa *sa, const struct policy_addr *a);
 void claim_cut_all(struct engine *e, struct sa *sa); /* claims all, admitted or not */
+/* A connection that others may use for this address; each block is taken back once. */
+bool claim_block(struct engine *e, const struct policy_addr *a);
+void claim_unblock(struct engine *e, const struct policy_addr *a);
 void claim_drop_sa(struct engine *e, struct sa *sa);
 void claims_free(struct engine *e);
 
@@ -489,6 +494,9 @@ struct sa *sa_find(const struct engine *e, uint32_t id);
 struct sa *sa_new(struct engine *e, uint32_t id);
 void sa_down(struct engine *e, uint32_t id);
 bool sa_up(const struct sa *sa);
+/* The selectors are exactly these two addresses (or one, if there is only one). */
+bool ts_exact(const struct policy_prefix *ts, size_t n, const struct policy_addr *a4,
+        const struct policy_addr *a6);
 
 /* foreign.c */
 void foreign_listed(struct engine *e, const struct engine_sa_row *row);

@@ -64,6 +64,8 @@ static void peer_free(struct engine *e, struct peer *p)
 		op_drop(e, ops[i]);
 	tunnel_stop(e, p);
 	tunnel_count_refused(e, p, 0);
+	claim_unblock(e, &p->stale4);
+	claim_unblock(e, &p->stale6);
 	e->n_stale -= p->stale_conn;
 	timer_cancel(e, p);
 	for (int q = 0; q < Q_N; q++)

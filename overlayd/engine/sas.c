@@ -160,8 +160,7 @@ static bool prefix_is(const struct policy_prefix *x, const struct policy_addr *a
 	       addr_equal(&x->addr, a);
 }
 
-/* The selectors are exactly these two addresses (or one, if there is only one). */
-static bool ts_exact(const struct policy_prefix *ts, size_t n, const struct policy_addr *a4,
+bool ts_exact(const struct policy_prefix *ts, size_t n, const struct policy_addr *a4,
         const struct policy_addr *a6)
 {
 	bool has4 = !a4->family, has6 = !a6->family;

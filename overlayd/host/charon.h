@@ -76,6 +76,20 @@ void charon_rows_add(struct charon_rows *rows, const struct vici_ike_sa *sa);
 void charon_row_view(
         const struct vici_ike_sa *sa, struct engine_sa_row *row, struct engine_child_row *children);
 void charon_child_view(const struct vici_child_sa *sa, struct engine_child_row *child);
+/* ---- charon_conns.c ---- */
+
+/* Connections as they come, copied: ours only, the names of others are not kept. */
+struct charon_conns {
+	const char **names;
+	struct engine_conn_row *rows;
+	size_t n, cap;
+	bool truncated;
+	int error;
+};
+void charon_conns_clear(struct charon_conns *conns);
+/* Adds one; error and truncated are sticky. */
+void charon_conns_add(struct charon_conns *conns, const struct vici_conn_row *row);
+
 /* ---- charon_ranges.c ---- */
 
 struct charon_ranges {
@@ -90,6 +104,9 @@ void charon_ranges_add(struct charon_ranges *ranges, const struct vici_child_sa 
 /* "10.0.0.0/8", "10.0.0.1..10.0.0.9", either with "[tcp/80]" behind it; -EINVAL. */
 int charon_range_parse(const char *text, struct engine_range *out);
 
+/* A list of selectors, NULL-terminated; *odd is set if not all can be told in ENGINE_TS_MAX. */
+void charon_selectors_read(
+        const char *const *texts, struct policy_prefix *out, uint8_t *n, bool *odd);
 /* "10.77.0.1/32" -> prefix; -EINVAL: not a plain one. */
 int charon_selector_parse(const char *text, struct policy_prefix *out);
 

@@ -87,7 +87,7 @@ int charon_selector_parse(const char *text, struct policy_prefix *out)
 	return 0;
 }
 
-static void selectors_read(
+void charon_selectors_read(
         const char *const *texts, struct policy_prefix *out, uint8_t *n, bool *odd)
 {
 	*n = 0;
@@ -105,8 +105,8 @@ void charon_child_view(const struct vici_child_sa *sa, struct engine_child_row *
 	memset(child, 0, sizeof(*child));
 	child->id = sa->uniqueid;
 	child->state = child_state(sa->state);
-	selectors_read(sa->local_ts, child->local_ts, &child->n_local_ts, &child->odd_ts);
-	selectors_read(sa->remote_ts, child->remote_ts, &child->n_remote_ts, &child->odd_ts);
+	charon_selectors_read(sa->local_ts, child->local_ts, &child->n_local_ts, &child->odd_ts);
+	charon_selectors_read(sa->remote_ts, child->remote_ts, &child->n_remote_ts, &child->odd_ts);
 	child->bytes_in = sa->bytes_in.set ? (uint64_t)sa->bytes_in.v : 0;
 	child->bytes_out = sa->bytes_out.set ? (uint64_t)sa->bytes_out.v : 0;
 }

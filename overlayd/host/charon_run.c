@@ -20,6 +20,7 @@ struct request {
 	enum engine_effect_type type;
 	char conn[ENGINE_CONN_MAX]; /* ENGINE_FX_INITIATE */
 	struct charon_rows rows;
+	struct charon_conns conns; /* ENGINE_FX_LIST_CONNS */
 };
 
 /* ---- effects --------------------------------------------------------------------------------- */
@@ -40,6 +41,7 @@ static struct request *request_new(struct charon *charon, const struct engine_ef
 static void request_free(struct request *req)
 {
 	charon_rows_clear(&req->rows);
+	charon_conns_clear(&req->conns);
 	free(req);
 }
 
@@ -144,6 +146,34 @@ static void on_conns(void *user, const struct vici_result *r, const char *const 
 	request_free(req);
 }
 
+static void on_conn(void *user, const struct vici_conn_row *row)
+{
+	struct request *req = user;
+
+	charon_conns_add(&req->conns, row);
+}
+
+static void on_conn_rows(void *user, const struct vici_result *r)
+{
+	struct request *req = user;
+	struct engine_event ev = {.type = ENGINE_EV_CONNS};
+	int error = r->error ? r->error : req->conns.error;
+
+	if (error) {
+		request_end(req, error, r->error ? r->errmsg : "out of memory");
+		return;
+	}
+	ev.conns.effect_id = req->id;
+	ev.conns.names = req->conns.names;
+	ev.conns.rows = req->conns.rows;
+	ev.conns.n = req->conns.n;
+	ev.conns.truncated = req->conns.truncated;
+	world_event(req->charon->world, &ev);
+	if (req->conns.n > 100)
+		world_trim_soon(req->charon->world);
+	request_free(req);
+}
+
 static int run_load_key(
         struct charon *charon, struct vici *v, struct request *req, char *err, size_t err_size)
 {
@@ -219,6 +249,9 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 		        v, fx->list.conn ? &which : NULL, on_row, on_rows, req, 0, charon_now());
 	}
 	case ENGINE_FX_LIST_CONNS:
+		if (fx->rows)
+			return vici_list_conns(
+			        v, NULL, on_conn, on_conn_rows, req, 0, charon_now());
 		return vici_get_conns(v, on_conns, req, 0, charon_now());
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:

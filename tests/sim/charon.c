@@ -459,20 +459,27 @@ static void list_sas(struct world *w, struct node *n, const struct command *c)
 struct conn_listing {
 	uint64_t epoch, gen, id;
 	size_t n;
-	char names[CONNS_MAX][ENGINE_CONN_MAX];
+	bool with_rows;
+	struct fconn conns[CONNS_MAX];
 };
 
 static void conns_listed(struct world *w, struct node *n, void *data)
 {
 	struct conn_listing *l = data;
+	struct engine_conn_row rows[CONNS_MAX + 1] = {0};
 	const char *names[CONNS_MAX + 1];
 	struct engine_event ev = {.type = ENGINE_EV_CONNS};
 
 	if (!n->engine || n->epoch != l->epoch || n->charon.gen != l->gen)
 		return;
 	names[0] = "office-vpn"; /* somebody else's */
-	for (size_t i = 0; i < l->n; i++)
-		names[i + 1] = l->names[i];
+	for (size_t i = 0; i < l->n; i++) {
+		names[i + 1] = l->conns[i].name;
+		rows[i + 1].remote_id = l->conns[i].remote_id;
+		prefix(rows[i + 1].remote_ts, &rows[i + 1].n_remote_ts, &l->conns[i].r4);
+		prefix(rows[i + 1].remote_ts, &rows[i + 1].n_remote_ts, &l->conns[i].r6);
+	}
+	ev.conns.rows = l->with_rows ? rows : NULL;
 	ev.conns.effect_id = l->id;
 	ev.conns.names = names;
 	ev.conns.n = l->n + 1;
@@ -484,7 +491,8 @@ static void list_conns(struct world *w, struct node *n, const struct command *c)
 	struct conn_listing l = {.epoch = n->epoch, .gen = n->charon.gen, .id = c->id};
 
 	for (size_t i = 0; i < n->charon.n_conns; i++)
-		snprintf(l.names[l.n++], ENGINE_CONN_MAX, "%s", n->charon.conns[i].name);
+		l.conns[l.n++] = n->charon.conns[i];
+	l.with_rows = c->by_conn;
 	at(w, w->now + 2000, n, conns_listed, dup_mem(&l, sizeof(l)));
 }
 
@@ -594,6 +602,8 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 			snprintf(c.conn, sizeof(c.conn), "%s", fx->list.conn);
 		break;
 	case ENGINE_FX_LIST_CONNS:
+		c.by_conn = fx->rows;
+		break;
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:

@@ -209,6 +209,22 @@ void check_notice(struct world *w, struct node *n, const struct engine_notice *n
 			        notice->peer);
 }
 
+/* Nobody else can build an SA for an address at the moment in which it is let in. */
+void check_admit(struct world *w, struct node *n, const struct engine_fw_peer *p)
+{
+	const struct held *h = n->n_held ? &n->held[n->n_held - 1] : NULL;
+	const struct policy_peer *pp = h ? policy_peer_by_addr(h->policy, &p->addr4) : NULL;
+
+	for (size_t i = 0; pp && i < n->charon.n_conns; i++) {
+		const struct fconn *c = &n->charon.conns[i];
+
+		if (same_addr(&c->r4, &p->addr4) && memcmp(&c->key, &pp->key, 32))
+			broken(w, "rule 2",
+			        "%s admits %s while %s is for its address, with another key",
+			        n->name, p->peer, c->name);
+	}
+}
+
 /* ---- rule 9: nothing good is ended because overlayd started again ---- */
 
 static bool is_good(struct world *w, const struct node *n, const struct fsa *sa)

@@ -39,6 +39,7 @@ static void admit(struct world *w, struct node *n, const struct engine_fw_peer *
 		        p->class_in, p->class_out, k->n_in, k->n_out);
 		return;
 	}
+	check_admit(w, n, p);
 	el = &k->elems[k->n_elems++];
 	snprintf(el->peer, sizeof(el->peer), "%s", p->peer);
 	el->a4 = p->addr4;

@@ -216,6 +216,7 @@ void trouble_start(struct world *w);
 void check_node(struct world *w, struct node *n);
 void check_notice(struct world *w, struct node *n, const struct engine_notice *notice);
 void check_terminate(struct world *w, struct node *n, const struct engine_terminate *t);
+void check_admit(struct world *w, struct node *n, const struct engine_fw_peer *p);
 void check_settled(struct world *w);
 bool plane_shared(const struct node *n);
 uint32_t rules_of(const struct policy *p, const uint64_t *bits);

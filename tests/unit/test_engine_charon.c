@@ -331,6 +331,83 @@ static void inherited_try_may_come_up(void **state)
 	bed_end(&b);
 }
 
+/* The answers to what is asked at a start: `names` with their rows, no SAs; the rest is answered. */
+static void left_by_a_run(
+        struct bed *b, const char *const *names, const struct engine_conn_row *rows, size_t n)
+{
+	struct engine_event ev = {.type = ENGINE_EV_CONNS};
+
+	for (size_t k = 0; k < b->n_pending; k++) {
+		if (b->pending[k].type != ENGINE_FX_LIST_CONNS)
+			continue;
+		ev.conns.effect_id = b->pending[k].id;
+		b->pending[k] = b->pending[--b->n_pending];
+		break;
+	}
+	assert_true(ev.conns.effect_id);
+	ev.conns.names = names;
+	ev.conns.rows = rows;
+	ev.conns.n = n;
+	bed_step(b, &ev);
+}
+
+static void answer_but(struct bed *b, enum engine_effect_type type)
+{
+	for (int round = 0; round < 200; round++) {
+		size_t k = 0;
+		char peer[64];
+		uint64_t id;
+
+		while (k < b->n_pending && b->pending[k].type == type)
+			k++;
+		if (k == b->n_pending)
+			return;
+		enum engine_effect_type asked = b->pending[k].type;
+
+		id = b->pending[k].id;
+		snprintf(peer, sizeof(peer), "%s", b->pending[k].peer);
+		memmove(&b->pending[k], &b->pending[k + 1],
+		        (--b->n_pending - k) * sizeof(b->pending[0]));
+		bed_answer(b, id, asked, peer);
+	}
+}
+
+/*
+ * A connection of an earlier run: as wanted, it keeps nobody waiting; for an address that now is
+ * another's, it keeps that one out until it is unloaded; of unknown content, all.
+ */
+static void left_connections(void **state)
+{
+	static const char *const names[] = {"ovl.b", "ovl.x"};
+	struct engine_conn_row rows[2];
+	static struct bed b;
+	char id[ENGINE_ID_MAX];
+	(void)state;
+
+	for (int variant = 0; variant < 3; variant++) {
+		bed_begin(&b, bed_policy(three, 3, 1), NULL, NOON_2026);
+		b.deaf = true;
+		memset(rows, 0, sizeof(rows));
+		bed_id(1, id);
+		rows[0].remote_id = id;
+		bed_ts(&b, rows[0].remote_ts, &rows[0].n_remote_ts, 1);
+		rows[1].remote_id = "x.00";
+		bed_ts(&b, rows[1].remote_ts, &rows[1].n_remote_ts, 2); /* c's */
+		if (variant == 1)
+			rows[1].odd_ts = true;
+		if (variant == 2) /* b's, with another key */
+			bed_ts(&b, rows[1].remote_ts, &rows[1].n_remote_ts, 1);
+		left_by_a_run(&b, names, rows, 2);
+		answer_but(&b, ENGINE_FX_UNLOAD_CONN);
+		assert_int_equal(bed_look(&b, "b").admitted, variant == 0);
+		assert_int_equal(bed_look(&b, "c").admitted, variant == 2);
+		bed_pass(&b, US);
+		assert_true(bed_look(&b, "b").admitted);
+		assert_true(bed_look(&b, "c").admitted);
+		bed_end(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +418,7 @@ int main(void)
 	        cmocka_unit_test(connections_are_looked_at),
 	        cmocka_unit_test(unloaded_is_loaded_again),
 	        cmocka_unit_test(not_found_is_looked_at),
+	        cmocka_unit_test(left_connections),
 	        cmocka_unit_test(inherited_try_may_come_up),
 	};
 
