@@ -5,12 +5,13 @@
   flow.py server ADDRESS PORT            answers on UDP and TCP: every datagram, every byte
   flow.py udp ADDRESS PORT RATE          RATE numbered datagrams a second, 1,000 bytes each
   flow.py tcp ADDRESS PORT RATE          one connection, RATE blocks of 4,000 bytes a second, echoed
-Both say `established` and then, five times a second, what they know: `sent N lost N` and more. On
-SIGTERM they stop sending, wait for what is under way, and say `done sent N lost N`.
+Both say `established` and then, five times a second, what they know: `sent N lost N back N` (back: what
+came back as an echo) and more. On SIGTERM they stop sending, wait for what is under way, and say
+`done sent N lost N back N`.
 
-A datagram is lost when neither it nor its echo came within 2 s. A TCP segment is lost when it had to
-be sent again and the other end did not say (DSACK) that it had both: in a machine that stalls, a
-retransmission alone proves nothing.
+A datagram is lost when its echo did not come within 2 s: that is the proof. Of TCP, `lost` is what had to
+be sent again and the other end did not call (DSACK) a duplicate: where a machine stalls, TCP sends
+again what was never lost, and this is an upper bound.
 """
 import array
 import errno
@@ -153,7 +154,7 @@ class Udp(Flow):
     def report(self, last=False):
         now = time.monotonic()
         lost = [n for n, t in self.open.items() if last or now - t > LATE]
-        words = ["sent", self.sent, "lost", len(lost), "errors", self.refused, "longest %.3f" % self.longest]
+        words = ["sent", self.sent, "lost", len(lost), "back", self.back, "errors", self.refused, "longest %.3f" % self.longest]
         return words + ["%d@%.3f" % (n, self.open[n]) for n in lost[:10]]
 
 
@@ -202,7 +203,7 @@ class Tcp(Flow):
         info = self.s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
         again, segments, both = (struct.unpack_from("=I", info, at)[0] for at in (100, 156, 216))
         return ["sent", segments, "lost", max(0, again - both), "again", again, "for-nothing", both,
-                "echoed", self.back]
+                "back", self.back // BLOCK]
 
 
 if __name__ == "__main__":

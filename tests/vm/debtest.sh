@@ -37,10 +37,10 @@ echo vm1 >"$root/etc/hostname"
 echo 127.0.1.1 vm1 >>"$root/etc/hosts"
 echo '/dev/vda / ext4 defaults 0 1' >"$root/etc/fstab"
 tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
-chroot "$root" systemctl -q enable ovl-vm ovl-chatter systemd-networkd nftables strongswan
-# What only costs time in emulation, and the second charon that the peer's package brings.
+chroot "$root" systemctl -q enable ovl-vm ovl-chatter systemd-networkd nftables strongswan strongswan-starter
+# What only costs time in emulation.
 chroot "$root" systemctl -q mask apt-daily.timer apt-daily-upgrade.timer man-db.timer e2scrub_reap.service \
-	fstrim.timer dpkg-db-backup.timer systemd-timesyncd.service strongswan-starter.service getty@tty1.service serial-getty@ttyS0.service
+	fstrim.timer dpkg-db-backup.timer systemd-timesyncd.service getty@tty1.service serial-getty@ttyS0.service
 rm -f "$work/disk"
 truncate -s 1500M "$work/disk"
 mke2fs -q -t ext4 -O ^has_journal -d "$root" "$work/disk"
@@ -51,7 +51,7 @@ rm -rf "$root"
 debs=$(cd "$build" && ls -- ./*.deb)
 boot() { # boot STEP [PCAP]
 	echo "== $1"
-	VM_PROGRAMS=$debs "$here/run" -b "$build" -t 300 -l "$logs/$1" -r "$work/disk" ${2:+-w "$2"} -- \
+	VM_PROGRAMS=$debs "$here/run" -b "$build" -t 900 -l "$logs/$1" -r "$work/disk" ${2:+-w "$2"} -- \
 		bash tests/vm/deb/guest "$1" | tee -a "$results"
 	[ "${PIPESTATUS[0]}" = 0 ]
 }

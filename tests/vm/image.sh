@@ -67,7 +67,7 @@ xargs ldd <"$work/elf" 2>/dev/null |
 cat "$work/libs" | xargs readlink -f | cat - "$work/libs" "$work/files" | merge | sort -u >"$work/all"
 
 root=$work/root
-mkdir -p "$root"/{usr/{bin,sbin,lib,lib64},etc,dev,proc,sys,run,tmp,var/{tmp,lib},root,src,mnt}
+mkdir -p "$root"/{usr/{bin,sbin,lib,lib64,share/zoneinfo},etc,dev,proc,sys,run,tmp,var/{tmp,lib},root,src,mnt}
 for link in bin sbin lib lib64; do ln -s "usr/$link" "$root/$link"; done
 ln -s /run "$root/var/run"
 tar -C / --no-recursion -c -T <(sed 's#^/##' "$work/all") 2>/dev/null | tar -C "$root" -xp

@@ -12,10 +12,17 @@ mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
 if [ ! -e "$dir/$flavour/done" ]; then
-	package=$(apt-cache depends "linux-image-$flavour" 2>/dev/null |
-		sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1)
+	package_of() {
+		apt-cache depends "linux-image-$flavour" 2>/dev/null |
+			sed -n 's/.*Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
+	}
+	package=$(package_of)
 	if [ -z "$package" ]; then
-		echo "kernel.sh: apt knows no linux-image-$flavour: run 'apt-get update'" >&2
+		apt-get -qq update >&2
+		package=$(package_of)
+	fi
+	if [ -z "$package" ]; then
+		echo "kernel.sh: apt knows no linux-image-$flavour" >&2
 		exit 1
 	fi
 	tmp=$dir/$flavour.part
