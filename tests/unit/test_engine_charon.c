@@ -126,6 +126,28 @@ static void foreign_is_ended(void **state)
 	}
 }
 
+/* The next list has it, and no event told of it. */
+static void road_listed(struct bed *b)
+{
+	struct engine_event ev = {.type = ENGINE_EV_SAS}, ask = {.type = ENGINE_EV_RESYNC};
+	struct engine_sa_row row = {.conn = "road",
+	        .id = ROAD,
+	        .state = ENGINE_IKE_ESTABLISHED,
+	        .local_id = "",
+	        .remote_id = "",
+	        .foreign_more = true};
+
+	bed_step(b, &ask);
+	for (size_t k = 0; k < b->n_pending; k++)
+		if (b->pending[k].type == ENGINE_FX_LIST_SAS)
+			ev.sas.effect_id = b->pending[k].id;
+	assert_true(ev.sas.effect_id);
+	ev.sas.rows = &row;
+	ev.sas.n = 1;
+	ev.sas.truncated = true;
+	bed_step(b, &ev);
+}
+
 static void foreign_is_left_alone(void **state)
 {
 	static struct bed b;
@@ -138,10 +160,13 @@ static void foreign_is_left_alone(void **state)
 	road(&b, NULL, NULL, false, true);
 	bed_pass(&b, US);
 	assert_int_equal(n_ended, 0);
+	road_listed(&b);
+	assert_true(was_ended(ROAD));
 	bed_end(&b);
 	/* Where each SA has its own device the selectors are nobody's business. */
 	begin(&b, false);
 	road(&b, "0.0.0.0", "255.255.255.255", true, true);
+	road_listed(&b);
 	bed_pass(&b, US);
 	assert_int_equal(n_ended, 0);
 	assert_int_equal(said(&b, ENGINE_FX_FW_REVOKE, "b"), 0);
@@ -290,6 +315,43 @@ static void not_found_is_looked_at(void **state)
 	bed_end(&b);
 }
 
+/* Given up, its end not yet asked for, and then it comes up: it stays. */
+static void given_up_too_early(void **state)
+{
+	const struct engine_config config = {.end_window = 1};
+	struct engine_event ev = {.type = ENGINE_EV_SA};
+	static struct bed b;
+	struct bed_row r;
+	(void)state;
+
+	bed_begin(&b, bed_policy(three, 2, 1), &config, NOON_2026);
+	b.carry_out = note_ended;
+	bed_pass(&b, 2 * US);
+	n_ended = 0;
+	bed_row(&b, 1, &r);
+	snprintf(r.conn, sizeof(r.conn), "ovl.nobody");
+	r.row.id = 900;
+	ev.sa.change = ENGINE_SA_UP;
+	ev.sa.row = &r.row;
+	bed_step(&b, &ev);
+	assert_true(was_ended(900)); /* which takes the only slot */
+	bed_row(&b, 1, &r);
+	r.row.id = 901;
+	r.row.state = ENGINE_IKE_CONNECTING;
+	r.row.n_children = 0;
+	ev.sa.change = ENGINE_SA_UPDATED;
+	bed_step(&b, &ev);
+	r.row.state = ENGINE_IKE_ESTABLISHED;
+	r.row.n_children = 1;
+	ev.sa.change = ENGINE_SA_UP;
+	bed_step(&b, &ev);
+	bed_sa(&b, 1, false);
+	assert_int_equal(bed_look(&b, "b").state, ENGINE_PEER_UP);
+	assert_int_equal(bed_look(&b, "b").sa_id, 901);
+	assert_false(was_ended(901));
+	bed_end(&b);
+}
+
 /* A try that an earlier run began and that comes up is as good as one of ours. */
 static void inherited_try_may_come_up(void **state)
 {
@@ -384,7 +446,7 @@ static void left_connections(void **state)
 	char id[ENGINE_ID_MAX];
 	(void)state;
 
-	for (int variant = 0; variant < 3; variant++) {
+	for (int variant = 0; variant < 4; variant++) {
 		bed_begin(&b, bed_policy(three, 3, 1), NULL, NOON_2026);
 		b.deaf = true;
 		memset(rows, 0, sizeof(rows));
@@ -397,10 +459,10 @@ static void left_connections(void **state)
 			rows[1].odd_ts = true;
 		if (variant == 2) /* b's, with another key */
 			bed_ts(&b, rows[1].remote_ts, &rows[1].n_remote_ts, 1);
-		left_by_a_run(&b, names, rows, 2);
-		answer_but(&b, ENGINE_FX_UNLOAD_CONN);
-		assert_int_equal(bed_look(&b, "b").admitted, variant == 0);
-		assert_int_equal(bed_look(&b, "c").admitted, variant == 2);
+		left_by_a_run(&b, names, rows, variant == 3 ? 1 : 2);
+		answer_but(&b, variant == 3 ? ENGINE_FX_LOAD_CONN : ENGINE_FX_UNLOAD_CONN);
+		assert_int_equal(bed_look(&b, "b").admitted, variant == 0 || variant == 3);
+		assert_int_equal(bed_look(&b, "c").admitted, variant >= 2);
 		bed_pass(&b, US);
 		assert_true(bed_look(&b, "b").admitted);
 		assert_true(bed_look(&b, "c").admitted);
@@ -419,6 +481,7 @@ int main(void)
 	        cmocka_unit_test(unloaded_is_loaded_again),
 	        cmocka_unit_test(not_found_is_looked_at),
 	        cmocka_unit_test(left_connections),
+	        cmocka_unit_test(given_up_too_early),
 	        cmocka_unit_test(inherited_try_may_come_up),
 	};
 
