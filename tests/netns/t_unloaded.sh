@@ -38,6 +38,11 @@ expect "the tunnel is the same" [ "$sa" = "$(sas head1 node17)" ]
 expect "and what flowed flows" client_flows node17 steady 2
 expect "overlayd says what happened" logged head1 "unloaded our key"
 
+# Then its IKE_SA ends, before anybody looked.
+load_all head1
+for id in $(sas head1 | awk '{ print $3 }'); do vici head1 terminate "{\"ike-id\": \"$id\", \"force\": \"yes\"}" >/dev/null; done
+expect_within 'sa_up head1 node17 && sa_up node17 head1' 10 "unloaded and ended at one end: the tunnel comes back"
+
 # At both ends, after charon's restart, as the service does it: without the key nobody gets in.
 for x in head1 node17; do
 	charon_kill $x
