@@ -30,8 +30,8 @@ static struct rule *on_addr(
 	return r;
 }
 
-/* ip saddr 10.77.0.0/16 counter drop. Every packet of the host passes these rules: one prefix is
- * compared in place, a third of a look into an interval set. Several: ip saddr @overlay4. */
+/* ip saddr 10.77.0.0/16 counter drop. Every packet of the host passes these rules: a single prefix
+ * is compared in place, without a look into a set. Several: ip saddr @overlay4. */
 static void drop_family(
         struct table *t, struct chain *c, bool dst, uint8_t family, const char *reason)
 {
