@@ -19,6 +19,12 @@
 #define CHILD_REKEY 3600
 
 /*
+ * Packets of one SA that several CPUs handle overtake each other; what falls behind the window is
+ * dropped as a replay. charon's default of 32 loses packets of a busy machine.
+ */
+#define REPLAY_WINDOW 2048
+
+/*
  * A silent peer is asked after this many seconds; with charon's retransmissions (see the drop-in)
  * it is known to be dead 8 s later. Idle peers cost a question each time, so that many are asked
  * less often: never more than a hundred questions a second.
@@ -112,6 +118,7 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 	        .dpd_action = "none",
 	        .close_action = "none",
 	        .rekey_time = VICI_NUM(CHILD_REKEY),
+	        .replay_window = VICI_NUM(REPLAY_WINDOW),
 	};
 	struct vici_connection c = {
 	        .name = conn->name,
