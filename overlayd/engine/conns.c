@@ -138,7 +138,7 @@ static bool is_sound(const struct peer *p, const struct engine_conn_row *row)
 {
 	char id[ENGINE_ID_MAX];
 
-	if (!p->want || !row || row->odd_ts || !row->remote_id)
+	if (!p->want || !row || row->odd_ts || !row->pinned || !row->remote_id)
 		return false;
 	peer_remote_id(&p->want->key, p->name, id);
 	return !strcmp(row->remote_id, id) &&

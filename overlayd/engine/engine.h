@@ -179,6 +179,7 @@ enum engine_sa_change {
 /* What a loaded connection `ovl.*` is, of its one child. */
 struct engine_conn_row {
 	const char *remote_id;
+	bool pinned; /* its other end must hold one certain key */
 	struct policy_prefix remote_ts[ENGINE_TS_MAX];
 	uint8_t n_remote_ts;
 	bool odd_ts; /* as in a child's row; or not exactly one child */

@@ -39,8 +39,8 @@ static int conns_grow(struct charon_conns *conns)
 
 static void row_read(struct engine_conn_row *out, const struct vici_conn_row *row)
 {
-	/* One child, and one key that its other end must have: anything else is not ours. */
-	out->odd_ts = row->n_children != 1 || row->n_remote != 1 || !row->n_remote_certs;
+	out->pinned = row->n_remote == 1 && row->n_remote_certs == 1;
+	out->odd_ts = row->n_children != 1;
 	if (row->n_children == 1 && row->children[0].remote_ts)
 		charon_selectors_read(row->children[0].remote_ts, out->remote_ts, &out->n_remote_ts,
 		        &out->odd_ts);

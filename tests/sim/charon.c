@@ -475,6 +475,7 @@ static void conns_listed(struct world *w, struct node *n, void *data)
 	names[0] = "office-vpn"; /* somebody else's */
 	for (size_t i = 0; i < l->n; i++) {
 		names[i + 1] = l->conns[i].name;
+		rows[i + 1].pinned = true;
 		rows[i + 1].remote_id = l->conns[i].remote_id;
 		prefix(rows[i + 1].remote_ts, &rows[i + 1].n_remote_ts, &l->conns[i].r4);
 		prefix(rows[i + 1].remote_ts, &rows[i + 1].n_remote_ts, &l->conns[i].r6);

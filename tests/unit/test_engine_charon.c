@@ -446,12 +446,13 @@ static void left_connections(void **state)
 	char id[ENGINE_ID_MAX];
 	(void)state;
 
-	for (int variant = 0; variant < 4; variant++) {
+	for (int variant = 0; variant < 5; variant++) {
 		bed_begin(&b, bed_policy(three, 3, 1), NULL, NOON_2026);
 		b.deaf = true;
 		memset(rows, 0, sizeof(rows));
 		bed_id(1, id);
 		rows[0].remote_id = id;
+		rows[0].pinned = variant != 4;
 		bed_ts(&b, rows[0].remote_ts, &rows[0].n_remote_ts, 1);
 		rows[1].remote_id = "x.00";
 		bed_ts(&b, rows[1].remote_ts, &rows[1].n_remote_ts, 2); /* c's */
@@ -459,8 +460,8 @@ static void left_connections(void **state)
 			rows[1].odd_ts = true;
 		if (variant == 2) /* b's, with another key */
 			bed_ts(&b, rows[1].remote_ts, &rows[1].n_remote_ts, 1);
-		left_by_a_run(&b, names, rows, variant == 3 ? 1 : 2);
-		answer_but(&b, variant == 3 ? ENGINE_FX_LOAD_CONN : ENGINE_FX_UNLOAD_CONN);
+		left_by_a_run(&b, names, rows, variant >= 3 ? 1 : 2);
+		answer_but(&b, variant >= 3 ? ENGINE_FX_LOAD_CONN : ENGINE_FX_UNLOAD_CONN);
 		assert_int_equal(bed_look(&b, "b").admitted, variant == 0 || variant == 3);
 		assert_int_equal(bed_look(&b, "c").admitted, variant >= 2);
 		bed_pass(&b, US);
