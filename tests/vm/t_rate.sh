@@ -97,7 +97,7 @@ note "medians: overlayd $a kbit/s, by hand $b kbit/s, ratio $((ratio / 1000)).$(
 if [ $ratio -ge 970 ]; then
 	pass "overlayd's set-up carries 0.97 of what the SA by hand does"
 else
-	skip "overlayd's set-up carries 0.97 of what the SA by hand does: it carries 0.$ratio"
+	skip "overlayd's set-up carries 0.97 of what the SA by hand does: it carries 0.$(printf %03d $ratio)"
 	expect "and no less than 0.80" [ $ratio -ge 800 ]
 fi
 
