@@ -205,7 +205,7 @@ static void print_key(FILE *f, const uint8_t *key, size_t len)
 	char text[INET6_ADDRSTRLEN];
 
 	if (len == 2) {
-		fprintf(f, "%u", key[0] << 8 | key[1]);
+		fprintf(f, "%u", (unsigned)key[0] << 8 | key[1]);
 		return;
 	}
 	inet_ntop(len == 4 ? AF_INET : AF_INET6, key, text, sizeof(text));
