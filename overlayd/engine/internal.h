@@ -4,16 +4,24 @@
  * peers get dirty), then reconciles each dirty peer: what is wanted against what is observed, which
  * emits effects and arms the peer's one timer. Files:
  *
- *	engine.c  the dispatch of events, and the run after it	clock.c   trusted time, windows
- *	peers.c   records, policy swap, states			claims.c  whose address it is
- *	revoke.c  the ordered end of a peer			fwplan.c  table and elements
- *	tunnel.c  who initiates, where to, when			classes.c distinct sets of rules
- *	conns.c   load-conn, unload-conn, get-conns		sas.c     the table of SAs
- *	charon.c  connect, key, lists				ops.c     effects in flight,
- *back-off
- *	judge.c   which SAs are wanted				out.c     effects out, notices,
- *memory
- *	underlay.c where peers are in clear, names		foreign.c SAs of others
+ *	engine.c    the dispatch of events, and the run after it
+ *	clock.c     trusted time, windows
+ *	peers.c     records, policy swap, states
+ *	claims.c    whose address it is
+ *	revoke.c    the ordered end of a peer
+ *	fwplan.c    table and elements
+ *	classes.c   distinct sets of rules
+ *	tunnel.c    who initiates, where to, when
+ *	conns.c     load-conn, unload-conn, get-conns
+ *	sas.c       the table of SAs
+ *	judge.c     which SAs are wanted
+ *	foreign.c   SAs of others
+ *	charon.c    connect, key, lists
+ *	underlay.c  where peers are in clear, names
+ *	ops.c       effects in flight, back-off
+ *	out.c       effects out, notices, memory
+ *	timers.c    one timer per peer, in a heap
+ *	view.c      what status sees
  */
 #ifndef OVERLAYD_ENGINE_INTERNAL_H
 #define OVERLAYD_ENGINE_INTERNAL_H

@@ -5,10 +5,14 @@
  * step the safety rules are checked against what the fakes would really let pass (check.c); once
  * the trouble stops everything must come to the desired state.
  *
- *	world.c   events in order of time, random numbers, trace	admin.c    policies, written
- *as text charon.c  connections, SAs, and the network between	kernel.c   the table and its
- *elements host.c    carries effects out, brings events in		trouble.c  what goes wrong
- *	check.c   the rules					main.c     arguments, impairments
+ *	world.c    events in order of time, random numbers, trace
+ *	admin.c    policies, written as text
+ *	charon.c   connections, SAs, and the network between
+ *	kernel.c   the table and its elements
+ *	host.c     carries effects out, brings events in
+ *	trouble.c  what goes wrong
+ *	check.c    the rules
+ *	main.c     arguments, impairments
  */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
