@@ -214,11 +214,11 @@ static void drop_endpoints(
  * Flows in clear that are older than the table, or than their entry in conntrack: what it picks up
  * midstream has as its "original" side whoever spoke first, and the other side's packets are then
  * "replies". If a server spoke first, its flow would live on for ever. So what looks like a
- *server's word, from a protected port, must not be a flow's first, ours to anybody and a peer's to
- *us:
+ * server's word, from a protected port, must not be a flow's first, ours to anybody and a peer's to
+ * us:
  *
  *	ct state new tcp flags & (fin | syn | rst | ack) != syn tcp sport @protected_tcp jump
- *stale_out ct direction original udp sport @protected_udp jump served_out
+ * stale_out ct direction original udp sport @protected_udp jump served_out
  *
  * (If the client speaks first, its word goes to a protected port and is dropped for that.)
  */
