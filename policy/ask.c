@@ -89,6 +89,26 @@ static bool role_in(const struct role_bits *bits, uint16_t role)
 	return role == POLICY_ANY || (bits->word[role / 64] >> role % 64 & 1);
 }
 
+static bool is_seed(const struct policy *policy, const struct policy_peer *peer)
+{
+	for (size_t i = 0; i < peer->n_roles; i++)
+		if (strcmp(policy->roles[peer->roles[i]], POLICY_ROLE_SEED) == 0)
+			return true;
+	return false;
+}
+
+bool policy_mesh_on_demand(const struct policy *policy)
+{
+	return policy->mesh == POLICY_MESH_ONDEMAND ||
+	       (policy->mesh == POLICY_MESH_AUTO && policy->n_peers > POLICY_MESH_AUTO_PEERS);
+}
+
+bool policy_on_demand(const struct policy *policy, const struct policy_peer *a,
+        const struct policy_peer *b)
+{
+	return policy_mesh_on_demand(policy) && !is_seed(policy, a) && !is_seed(policy, b);
+}
+
 size_t policy_allows_between(const struct policy *policy, const struct policy_peer *from,
         const struct policy_peer *to, uint64_t *bits)
 {

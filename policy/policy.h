@@ -60,6 +60,8 @@ struct policy_key {
 enum policy_enforce { POLICY_OBSERVE, POLICY_PREFER, POLICY_ENFORCE };
 enum policy_firewall { POLICY_GUARD, POLICY_LOCKDOWN };
 enum policy_mesh { POLICY_MESH_FULL, POLICY_MESH_ONDEMAND, POLICY_MESH_AUTO };
+#define POLICY_MESH_AUTO_PEERS 200 /* auto: on demand where there are more */
+#define POLICY_ROLE_SEED "seed"
 
 /* Protocols a service can name; values are IP protocol numbers. icmp means echo, v4 and v6. */
 enum policy_proto { POLICY_ICMP = 1, POLICY_TCP = 6, POLICY_UDP = 17 };
@@ -240,6 +242,16 @@ bool policy_peer_active(
 /* Its two parts, for who judges them by different clocks. *next is not optional. */
 bool policy_until_active(const struct policy_peer *peer, int64_t now, int64_t *next);
 bool policy_hours_active(const struct policy_peer *peer, int64_t now, int64_t *next);
+
+/* Does `mesh` say on demand, for so many peers? */
+bool policy_mesh_on_demand(const struct policy *policy);
+
+/*
+ * Need these two no tunnel until a packet wants one? By `mesh`; a pair with a seed (its role)
+ * always has one.
+ */
+bool policy_on_demand(const struct policy *policy, const struct policy_peer *a,
+        const struct policy_peer *b);
 
 /*
  * Which allow rules let `from` open connections to `to`: sets bit i of bits[] for allows[i];

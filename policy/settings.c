@@ -139,11 +139,7 @@ static void modes_parse(struct pol_ctx *ctx, const struct pol_node *top)
 	policy->firewall = word == POLICY_LOCKDOWN ? POLICY_LOCKDOWN : POLICY_GUARD;
 	node = pol_get(top, "mesh");
 	word = node ? pol_word(ctx, node, "mesh", pol_mesh_words) : POLICY_MESH_FULL;
-	if (word == POLICY_MESH_ONDEMAND || word == POLICY_MESH_AUTO)
-		pol_error(ctx, pol_at(ctx, node),
-		        "mesh: %s is not supported yet by this release: write mesh: full",
-		        pol_mesh_words[word]);
-	policy->mesh = POLICY_MESH_FULL;
+	policy->mesh = word < 0 ? POLICY_MESH_FULL : (enum policy_mesh)word;
 }
 
 static void port_parse(struct pol_ctx *ctx, const struct pol_node *top)

@@ -92,14 +92,17 @@ static void test_settings(void **state)
 	(void)state;
 	diff_is(NULL, TOP("1"),
 	        "setting policy: cluster c\nsetting policy: firewall guard\n"
+	        "setting policy: mesh full\n"
 	        "setting policy: overlay 10.0.0.0/24\nsetting policy: port 4500\n"
 	        "setting policy: serial 1\nsetting site default: behind_nat false\n"
 	        "setting site default: timezone UTC\n");
 	diff_is(NULL, NULL, "");
 	diff_is(TOP("1") "sites: { x: }\nmanage: [{ from: 192.0.2.0/24, service: ssh }]\n",
-	        TOP("1") "sites: { x: { behind_nat: true } }\nfirewall: lockdown\nport: 4501\n",
+	        TOP("1") "sites: { x: { behind_nat: true } }\nfirewall: lockdown\nmesh: auto\n"
+	                 "port: 4501\n",
 	        "setting manage 192.0.2.0/24: no from outside any more (was ssh)\n"
-	        "setting policy: firewall guard -> lockdown\nsetting policy: port 4500 -> 4501\n"
+	        "setting policy: firewall guard -> lockdown\n"
+	        "setting policy: mesh full -> auto\nsetting policy: port 4500 -> 4501\n"
 	        "setting site x: behind_nat false -> true\n");
 	diff_is(TOP("1") "peers:\n" A(KEY1, "address: 10.0.0.1"),
 	        TOP("1") "peers:\n" A(

@@ -186,9 +186,8 @@ static const struct fault_case cases[] = {
                 "enforce (did you mean 'enforce'?)\n"},
         {"firewall", GOOD "firewall: open\n", NULL,
                 "policy.yaml:8:11: error: firewall cannot be 'open': it is guard or lockdown\n"},
-        {"mesh", GOOD "mesh: ondemand\n", NULL,
-                "policy.yaml:8:7: error: mesh: ondemand is not supported yet by this release: "
-                "write mesh: full\n"},
+        {"mesh", GOOD "mesh: star\n", NULL,
+                "policy.yaml:8:7: error: mesh cannot be 'star': it is full, ondemand or auto\n"},
         {"port 0", GOOD "port: 0\n", NULL,
                 "policy.yaml:8:7: error: '0' is no port: a number from 1 to 65535; usual is "
                 "4500\n"},
