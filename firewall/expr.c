@@ -261,6 +261,17 @@ static void match_icmp(struct making *m, const struct stmt *s)
 	match_range(m, &s->own, 1);
 }
 
+/* Type and code: RFC 792, RFC 4443. */
+static void match_unreach(struct making *m, const struct stmt *s)
+{
+	static const uint8_t host4[] = {3, 1}, host6[] = {1, 3};
+	bool v4 = s->family == AF_INET;
+
+	need_l4(m, v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 2, REG);
+	cmp(m, NFT_CMP_EQ, v4 ? host4 : host6, 2);
+}
+
 static void match_peer(struct making *m, const struct stmt *s)
 {
 	bool v4 = s->family == AF_INET;
@@ -400,6 +411,9 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_ICMP:
 		match_icmp(m, s);
+		break;
+	case S_UNREACH:
+		match_unreach(m, s);
 		break;
 	case S_PEER:
 		match_peer(m, s);

@@ -135,6 +135,8 @@ int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port);
 int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port);
 /* Kernel ESP only: what comes by the device must have been decrypted by the kernel. */
 void fw_ruleset_set_secpath(struct fw_ruleset *rs, bool required);
+/* Tunnels come up on demand: our own programs are not told "host unreachable" meanwhile. */
+void fw_ruleset_set_patient(struct fw_ruleset *rs, bool patient);
 
 /* Prefixes of the overlay. They must not overlap: -EEXIST. */
 int fw_ruleset_add_prefix(struct fw_ruleset *rs, const struct fw_addr *prefix);

@@ -199,6 +199,7 @@ int fw_ruleset_clone(const struct fw_ruleset *rs, struct fw_ruleset **out)
 		return rc;
 	memcpy(to->device, rs->device, sizeof(to->device));
 	to->secpath = rs->secpath;
+	to->patient = rs->patient;
 	rc = copy_classes(rs, to);
 	for (const struct address *a = rs->self; a && !rc; a = a->hh.next)
 		rc = fw_ruleset_add_self(to, &a->a, a->until_ms);

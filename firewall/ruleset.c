@@ -135,6 +135,11 @@ int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port)
 	return 0;
 }
 
+void fw_ruleset_set_patient(struct fw_ruleset *rs, bool patient)
+{
+	rs->patient = patient;
+}
+
 void fw_ruleset_set_secpath(struct fw_ruleset *rs, bool required)
 {
 	rs->secpath = required;

@@ -56,7 +56,7 @@ struct fw_ruleset {
 	uint16_t port;
 	uint16_t *tunnels; /* other ports at which peers' charons are reached */
 	size_t n_tunnels;
-	bool secpath;
+	bool secpath, patient;
 	struct fw_addr *prefixes;
 	size_t n_prefixes;
 	struct fw_ports *protect;

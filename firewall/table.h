@@ -73,6 +73,7 @@ enum stmt_kind {
 	S_PORT,      /* l4 protocol in value; dst; one range in ports */
 	S_PORT_SET,  /* l4 protocol in value; dst; set */
 	S_ICMP,      /* family; one range of types in ports */
+	S_UNREACH,   /* family; an ICMP error that says: host unreachable */
 	S_PEER,  /* family; ct_dst: flow's peer is its destination; dst: packet's peer; name: set */
 	S_LIMIT, /* value per second */
 	S_DENIED, /* family, dst: whose address; set; port: see enum */

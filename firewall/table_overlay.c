@@ -130,6 +130,26 @@ static void build_input(struct table *t)
 	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_in");
 }
 
+/* oifname "lo" icmp type destination-unreachable icmp code 1 ip saddr @self4 counter drop
+ * An XFRM interface drops what wakes a trap and calls the host unreachable, by lo; a program that
+ * connects would give up, a moment before the tunnel is there. Silence, and TCP tries again. */
+static void hush(struct table *t, struct chain *c)
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+
+	for (size_t i = 0; i < 2; i++) {
+		struct rule *r = on_name(t, c, S_OIFNAME, "lo");
+		bool v4 = families[i] == AF_INET;
+
+		rule_add(t, r, (struct stmt){.kind = S_UNREACH, .family = families[i]});
+		rule_add(t, r,
+		        (struct stmt){.kind = S_ADDR_SET,
+		                .family = families[i],
+		                .set = v4 ? SET_SELF4 : SET_SELF6});
+		rule_drop(t, r, "no-tunnel-yet");
+	}
+}
+
 static void build_output(struct table *t)
 {
 	struct chain *c = chain_new(t, "output");
@@ -141,6 +161,8 @@ static void build_output(struct table *t)
 	c->drop = t->rs->mode == FW_LOCKDOWN;
 	if (*t->rs->device)
 		rule_end(t, on_name(t, c, S_OIFNAME, t->rs->device), NFT_GOTO, "overlay_out");
+	if (t->rs->patient)
+		hush(t, c);
 	rule_end(t, on_name(t, c, S_OIFNAME, "lo"), NF_ACCEPT, NULL);
 	drop_overlay(t, c, "clear");
 	rule_end(t, rule_new(t, c), NFT_GOTO, "underlay_out");

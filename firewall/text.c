@@ -148,6 +148,11 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		fputs(s->family == AF_INET ? "icmp type " : "icmpv6 type ", f);
 		print_ports(f, s);
 		break;
+	case S_UNREACH:
+		fputs(s->family == AF_INET ? "icmp type destination-unreachable icmp code 1"
+		                           : "icmpv6 type destination-unreachable icmpv6 code 3",
+		        f);
+		break;
 	case S_PEER:
 		fprintf(f, "ct original %s %s . %s %s @%s", ip(s->family),
 		        s->ct_dst ? "daddr" : "saddr", ip(s->family), addr, s->name);

@@ -435,6 +435,7 @@ static struct fw_ruleset *random_ruleset(void)
 	OK(fw_ruleset_set_device(rs, pick(4) ? "ovl0" : pick(2) ? "ipsec0" : NULL));
 	fw_ruleset_set_mode(rs, pick(3) ? FW_GUARD : FW_LOCKDOWN);
 	fw_ruleset_set_secpath(rs, pick(2));
+	fw_ruleset_set_patient(rs, pick(2));
 	OK(fw_ruleset_set_port(rs, pick(3) ? 4500 : 4501));
 	a = addr(pick(2) ? "10.77.0.0/16" : "10.76.0.0/14");
 	OK(fw_ruleset_add_prefix(rs, &a));
