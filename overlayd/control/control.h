@@ -83,7 +83,8 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *   "firewall": {"in_force": true, "mode": "guard" | "lockdown", "why": ""},
  *   "peers": [ {"name": "node17", "fingerprint": "SHA256:...", "address4": ..., "address6": ...,
  *       "site": "aws", "roles": ["exec"],
- *       "state": "up" | "connecting" | "down" | "degraded" | "inactive" (outside until/hours),
+ *       "state": "up" | "ondemand" (its first packet brings it up) | "connecting" | "down" |
+ *                "degraded" | "inactive" (outside until/hours),
  *       "since": 1700000000 or null, "link": "192.0.2.10:4500" or null (the peer's end in use),
  *       "bytes_in": 0, "bytes_out": 0, "rekey_s": 3200 or null, "why": "" or one sentence } ] }
  *   sorted by name; this node is not among its peers. An unknown value may be null anywhere.

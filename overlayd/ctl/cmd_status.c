@@ -19,7 +19,7 @@ static enum table_colour state_colour(const char *state)
 		return TABLE_GREEN;
 	if (!strcmp(state, "down") || !strcmp(state, "degraded"))
 		return TABLE_RED;
-	if (!strcmp(state, "inactive"))
+	if (!strcmp(state, "inactive") || !strcmp(state, "ondemand"))
 		return TABLE_DIM;
 	return TABLE_YELLOW;
 }
@@ -98,7 +98,8 @@ static void tell_policy(const json_t *status)
 /* "12: 10 up, 1 connecting, 1 down" */
 static void tell_counts(const json_t *peers)
 {
-	static const char *const states[] = {"up", "connecting", "degraded", "down", "inactive"};
+	static const char *const states[] = {
+	        "up", "ondemand", "connecting", "degraded", "down", "inactive"};
 	char text[256];
 	int len = snprintf(text, sizeof(text), "%zu", json_array_size(peers));
 

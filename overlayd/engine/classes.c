@@ -185,6 +185,7 @@ uint64_t rules_digest(const struct engine *e)
 	uint64_t h = digest_u64(DIGEST_START, pol->firewall);
 
 	h = digest_u64(digest_u64(h, pol->port), pol->enforce);
+	h = digest_u64(h, policy_mesh_on_demand(pol));
 	h = digest_prefix(digest_prefix(h, &pol->overlay4), &pol->overlay6);
 	if (e->self) {
 		h = digest_addr(digest_addr(h, &e->self->addr4), &e->self->addr6);

@@ -33,6 +33,7 @@ static void conn_fill(struct engine *e, const struct peer *p, struct engine_conn
 	c->endpoint = p->ep_addr;
 	c->endpoint_port = p->ep_addr.family ? p->ep_port : e->policy->port;
 	c->port = e->policy->port;
+	c->trap = p->on_demand && p->ep_addr.family;
 	c->digest = conn_digest_wanted(e, p);
 }
 
@@ -44,6 +45,7 @@ uint64_t conn_digest_wanted(const struct engine *e, const struct peer *p)
 	h = digest_addr(digest_addr(h, &e->self->addr4), &e->self->addr6);
 	h = digest_addr(digest_addr(h, &p->addr4), &p->addr6);
 	h = digest_u64(digest_addr(h, &p->ep_addr), p->ep_addr.family ? p->ep_port : 0);
+	h = digest_u64(h, p->on_demand && p->ep_addr.family);
 	return digest_u64(h, e->policy->port) | 1;
 }
 

@@ -263,6 +263,8 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 			e->plane_shared = ev->plane.shared;
 			e->want_list |= e->charon != ENGINE_CHARON_DOWN;
 		}
+		if (ev->plane.up)
+			demand_plane(e, ev->plane.traps);
 		break;
 	case ENGINE_EV_FIREWALL:
 		fw_seen(e, ev->firewall.seen);
@@ -345,6 +347,7 @@ static void run(struct engine *e)
 	} while (e->queues[Q_DIRTY].n);
 	peers_tell(e);
 	peers_sweep(e);
+	demand_tell(e);
 	fw_base_step(e);
 	sas_end_bad(e);
 	charon_step(e);

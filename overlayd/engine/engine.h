@@ -39,6 +39,10 @@
  * - No peer is admitted before one complete list of SAs was seen: an SA that another key built
  *   for the same address must be gone first. Until then (at most config.start_grace_us) a
  *   firewall table that an earlier run left is left alone.
+ * - Where the policy's `mesh` says on demand, the plane has traps and both ends have endpoints, a
+ *   connection is loaded with a trap and nothing is initiated. Its SA comes up by the kernel's
+ *   acquire at either end, and ends when it is idle: that is no fault. A trap has one address: when
+ *   an acquire came to nothing, the next endpoint's is loaded.
  * - Any `ovl.*` or "(unnamed)" IKE_SA that is not desired is terminated; SAs of other names are
  *   never touched, with one exception: where all SAs share one device (`shared`), one whose remote
  *   selectors cover overlay addresses is ended, and the peers whose addresses it covers are cut
@@ -226,6 +230,7 @@ struct engine_event {
 			bool up;          /* the device is there and up */
 			const char *name; /* "ipsec0", "ovl0"; may be NULL when down */
 			bool shared;      /* all of charon's SAs end in it, foreign ones too */
+			bool traps;       /* a packet may bring an SA up; counts when up */
 		} plane;
 		struct {
 			enum engine_fw_seen seen;
@@ -278,7 +283,8 @@ enum engine_effect_type {
  * remote4/32 remote6/128; local.id, remote.id as given; remote.pubkeys exactly `key`; start, dpd
  * and close actions none; mobike off; ports `port`. Identities name the key, so that a listed SA
  * tells with which key it was built. remote_addrs: `endpoint` first if it has one, then always any
- * (0.0.0.0/0, ::/0): the peer may come from elsewhere.
+ * (0.0.0.0/0, ::/0): the peer may come from elsewhere. trap: start action trap to `endpoint`, and
+ * the child ends when it is idle.
  */
 struct engine_conn {
 	const char *name; /* "ovl.<peer>" */
@@ -290,6 +296,7 @@ struct engine_conn {
 	struct policy_addr endpoint; /* family 0: none, the peer must come to us */
 	uint16_t endpoint_port;      /* remote_port; the cluster's when there is no endpoint */
 	uint16_t port;               /* local_port: the cluster's */
+	bool trap;                   /* the first packet brings it up; then there is an endpoint */
 	uint64_t digest;             /* of all the above */
 };
 
@@ -380,6 +387,7 @@ enum engine_notice_code {
 	ENGINE_N_CHARON_UP,
 	ENGINE_N_CHARON_DOWN,
 	ENGINE_N_PLANE_FAILED,
+	ENGINE_N_NO_TRAPS, /* the policy wants tunnels on demand, and the plane has no traps */
 	ENGINE_N_TRACE, /* a peer's state, or whether it is degraded, changed: at most one a step */
 };
 
@@ -389,6 +397,7 @@ enum engine_peer_state {
 	                        */
 	ENGINE_PEER_LISTENING, /* loaded and admitted; it is the peer's turn to connect */
 	ENGINE_PEER_CONNECTING, /* we are trying, or about to try again */
+	ENGINE_PEER_ONDEMAND,   /* loaded and admitted; the first packet brings the SA up */
 	ENGINE_PEER_UP,         /* IKE_SA and CHILD_SA are there */
 	ENGINE_PEER_REVOKING,   /* not done until everything is confirmed */
 };
@@ -494,6 +503,8 @@ struct engine_view {
 	int64_t present_s;                                    /* as the clock stands now */
 	size_t n_peers;                                       /* records, see engine_peer_at() */
 	size_t n_desired, n_up, n_admitted, n_degraded, n_revoking;
+	size_t n_on_demand; /* peers whose SA comes and goes with their traffic, now up or not */
+	size_t n_no_traps;  /* would be, but for the plane: always connected instead */
 	size_t n_in_flight; /* effects without an answer yet */
 	size_t n_sas;       /* IKE_SAs of ours that are known */
 	bool settled; /* nothing is in flight, queued or waiting for a retry; up peers are up */

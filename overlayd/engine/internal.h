@@ -12,6 +12,7 @@
  *	fwplan.c    table and elements
  *	classes.c   distinct sets of rules
  *	tunnel.c    who initiates, where to, when
+ *	demand.c    SAs that come and go with traffic
  *	conns.c     load-conn, unload-conn, get-conns
  *	sas.c       the table of SAs
  *	judge.c     which SAs are wanted
@@ -39,6 +40,7 @@
 #define RESOLVE_SOON_US 5000000
 #define RESOLVE_WINDOW 16U /* of names that no tunnel waits for */
 #define SOCKETS_TRIES 5
+#define DEMAND_FORGET_US 300000000 /* without another: a failed acquire is no trouble any more */
 #define REASON_MAX 160
 
 /* Broken on purpose, for the simulator only (tests/sim builds with ENGINE_IMPAIR). */
@@ -132,8 +134,10 @@ struct peer {
 	char *name;
 	const struct policy_peer *want; /* in the policy; NULL: gone, or never known */
 	uint16_t class_in, class_out;
-	bool active;  /* its time */
-	bool desired; /* active, something is allowed, and so are we */
+	bool active;    /* its time */
+	bool desired;   /* active, something is allowed, and so are we */
+	bool on_demand; /* desired, and its SA comes and goes with its traffic */
+	bool no_traps;  /* would be so, but for the plane */
 	bool timed;
 	bool warned, was_timed_out;
 	bool dead; /* to be freed at the end of the step */
@@ -333,6 +337,7 @@ struct engine {
 
 	struct engine_plane plane_want;
 	bool plane_dirty, plane_up, plane_done, plane_shared;
+	bool plane_trapless, told_trapless; /* it was up, and has no traps */
 	char plane_text[ENGINE_TEXT_MAX];
 	struct op plane_op;
 
@@ -481,6 +486,13 @@ void tunnel_choose(struct engine *e, struct peer *p);
 size_t tunnel_candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
         uint16_t *ports, size_t max);
 #define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX)
+
+/* demand.c */
+void demand_judge(struct engine *e, struct peer *p);
+void demand_plane(struct engine *e, bool traps);
+void demand_tell(struct engine *e);
+void demand_step(struct engine *e, struct peer *p);
+void demand_failed(struct engine *e, struct peer *p); /* an acquire came to nothing */
 
 /* charon.c */
 void charon_changed(struct engine *e, const struct engine_event *ev);

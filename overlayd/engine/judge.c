@@ -35,7 +35,8 @@ static enum sa_fault judge_age(const struct engine *e, const struct sa *sa)
 	switch (sa->state) {
 	case ENGINE_IKE_CONNECTING:
 		if (p && sa->initiator &&
-		        ((!p->trying && !sa->inherited) || age >= e->cfg.initiate_timeout_us))
+		        ((!p->trying && !sa->inherited && !p->on_demand) ||
+		                age >= e->cfg.initiate_timeout_us))
 			return SA_STALE;
 		return age >= e->cfg.halfopen_max_us ? SA_STALE : SA_FINE;
 	case ENGINE_IKE_ESTABLISHED:

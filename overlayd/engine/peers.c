@@ -345,6 +345,8 @@ static enum engine_peer_state peer_state(const struct engine *e, const struct pe
 	if (e->charon != ENGINE_CHARON_READY || p->fw != FW_YES ||
 	        (p->conn != CONN_LOADED && !p->conn_op.id))
 		return ENGINE_PEER_WAITING;
+	if (p->on_demand && p->ep_addr.family)
+		return ENGINE_PEER_ONDEMAND;
 	if (p->trying || (p->ep_addr.family && (p->rule_us || p->attempts)))
 		return ENGINE_PEER_CONNECTING;
 	return ENGINE_PEER_LISTENING;
@@ -383,6 +385,9 @@ static void tell_state(struct engine *e, struct peer *p)
 	p->since = e->now;
 	if (state == ENGINE_PEER_UP)
 		notice(e, ENGINE_INFO, ENGINE_N_UP, p->name, "%s is up.", p->name);
+	else if (old == ENGINE_PEER_UP && state == ENGINE_PEER_ONDEMAND)
+		notice(e, ENGINE_INFO, ENGINE_N_DOWN, p->name,
+		        "%s has no tunnel any more; the next packet brings it up.", p->name);
 	else if (old == ENGINE_PEER_UP && state != ENGINE_PEER_REVOKING)
 		notice(e, ENGINE_WARNING, ENGINE_N_DOWN, p->name, "%s is down.", p->name);
 }
@@ -436,6 +441,7 @@ static void judge_desired(struct engine *e, struct peer *p)
 	if (p->want && e->now.mono_us >= p->change_mono_us)
 		clock_judge_peer(e, p);
 	p->desired = p->want && e->self_active && p->active && (p->class_in || p->class_out);
+	demand_judge(e, p);
 	if (p->want)
 		peer_wake(p, p->change_mono_us);
 }

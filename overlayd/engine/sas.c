@@ -340,6 +340,8 @@ static void forget_unlisted(struct engine *e, bool complete)
 			sa_free(e, sa);
 		else if (complete && sa->listed != e->list_seq && sa->touched <= e->list_seq &&
 		         (!e->list_peer || sa->peer == e->list_peer)) {
+			if (sa->peer && sa->initiator && sa->state == ENGINE_IKE_CONNECTING)
+				demand_failed(e, sa->peer);
 			if (is_proven_gone(e, sa))
 				sa_free(e, sa);
 			else

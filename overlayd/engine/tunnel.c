@@ -335,6 +335,10 @@ void tunnel_step(struct engine *e, struct peer *p)
 		return;
 	}
 	p->dup_since_us = 0;
+	if (p->on_demand) {
+		demand_step(e, p);
+		return;
+	}
 	if (was) /* the other end may not know yet: whoever knows goes, the second a moment later */
 		p->grace_until_us = e->now.mono_us + LOST_US + jitter_us(e, LOST_US);
 	if (e->charon != ENGINE_CHARON_READY) {

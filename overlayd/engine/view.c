@@ -30,6 +30,8 @@ static const char *waiting_for(const struct engine *e, const struct peer *p)
 	case ENGINE_PEER_LISTENING:
 		return p->want && p->want->n_endpoints ? "it should connect to us; we try later"
 		                                       : "it has to connect to us";
+	case ENGINE_PEER_ONDEMAND:
+		return "on demand: the first packet brings its tunnel up";
 	case ENGINE_PEER_REVOKING:
 		return p->fw != FW_NO ? "being cut in the firewall" : "its SAs are being ended";
 	case ENGINE_PEER_CONNECTING:
@@ -96,6 +98,13 @@ int engine_peer_find(const struct engine *e, const char *name, struct engine_pee
 	return 0;
 }
 
+/* Its SA, or the trap that will bring it up. */
+static bool is_there(const struct engine *e, const struct peer *p)
+{
+	return p->best || (p->on_demand && p->conn == CONN_LOADED && !p->conn_op.id &&
+	                          p->conn_digest == conn_digest_wanted(e, p));
+}
+
 static bool is_settled(const struct engine *e, const struct engine_view *v)
 {
 	if (!e->policy || !e->have_key || v->n_in_flight || e->base_dirty || e->plane_dirty ||
@@ -104,7 +113,7 @@ static bool is_settled(const struct engine *e, const struct engine_view *v)
 	for (size_t i = 0; i < e->n_peers; i++) {
 		const struct peer *p = e->peers[i];
 
-		if (p->revoking || (p->desired && (!p->best || p->fw != FW_YES)))
+		if (p->revoking || (p->desired && (!is_there(e, p) || p->fw != FW_YES)))
 			return false;
 	}
 	return true;
@@ -135,6 +144,8 @@ void engine_look(const struct engine *e, struct engine_view *v)
 		v->n_admitted += p->fw == FW_YES;
 		v->n_degraded += p->degraded;
 		v->n_revoking += p->revoking;
+		v->n_on_demand += p->on_demand;
+		v->n_no_traps += p->no_traps;
 	}
 	v->n_in_flight = e->flights.n;
 	v->n_sas = e->n_sas - e->n_foreign;
@@ -157,6 +168,8 @@ const char *engine_peer_state_name(enum engine_peer_state state)
 		return "listening";
 	case ENGINE_PEER_CONNECTING:
 		return "connecting";
+	case ENGINE_PEER_ONDEMAND:
+		return "ondemand";
 	case ENGINE_PEER_UP:
 		return "up";
 	case ENGINE_PEER_REVOKING:
@@ -214,6 +227,8 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "charon-down";
 	case ENGINE_N_PLANE_FAILED:
 		return "plane-failed";
+	case ENGINE_N_NO_TRAPS:
+		return "no-traps";
 	case ENGINE_N_TRACE:
 		return "trace";
 	}

@@ -58,6 +58,8 @@ const char *status_peer_state(enum engine_peer_state state, bool degraded)
 	switch (state) {
 	case ENGINE_PEER_UP:
 		return "up";
+	case ENGINE_PEER_ONDEMAND:
+		return "ondemand";
 	case ENGINE_PEER_CONNECTING:
 	case ENGINE_PEER_WAITING:
 	case ENGINE_PEER_LISTENING: /* it is the peer's turn, and "why" says so */
