@@ -44,6 +44,7 @@ static const char usage_text[] =
         "  --run DIR         the admin socket (" OVERLAY_RUN_DIR ")\n"
         "  --vici PATH       charon's vici socket (" OVERLAYD_VICI_PATH ")\n"
         "  --plane KIND      auto, libipsec or xfrm (auto)\n"
+        "  --idle SECONDS    without traffic, until a tunnel on demand ends (600)\n"
         "  --group NAME      who may use the admin socket beside root (" OVERLAY_GROUP ")\n"
         "  --log-level L     err, warning, notice, info or debug (info)\n"
         "  --check           check the policy, print what is wrong, exit\n"
@@ -59,6 +60,16 @@ static _Noreturn void usage_error(const char *what, const char *arg)
 	exit(2);
 }
 
+static uint32_t idle_parse(const char *text)
+{
+	char *end;
+	unsigned long seconds = strtoul(text, &end, 10);
+
+	if (*text < '0' || *text > '9' || *end || seconds < 1 || seconds > 86400)
+		usage_error("--idle is a number of seconds from 1 to 86400, not", text);
+	return (uint32_t)seconds;
+}
+
 static void arguments_read(int argc, char **argv, struct arguments *args)
 {
 	static const struct option options[] = {
@@ -67,6 +78,7 @@ static void arguments_read(int argc, char **argv, struct arguments *args)
 	        {"run", required_argument, NULL, 'r'},
 	        {"vici", required_argument, NULL, 'v'},
 	        {"plane", required_argument, NULL, 'p'},
+	        {"idle", required_argument, NULL, 'i'},
 	        {"group", required_argument, NULL, 'g'},
 	        {"log-level", required_argument, NULL, 'l'},
 	        {"check", no_argument, NULL, 'C'},
@@ -84,7 +96,8 @@ static void arguments_read(int argc, char **argv, struct arguments *args)
 	                .state_dir = OVERLAY_STATE_DIR,
 	                .run_dir = OVERLAY_RUN_DIR,
 	                .vici_path = OVERLAYD_VICI_PATH,
-	                .group = OVERLAY_GROUP}};
+	                .group = OVERLAY_GROUP,
+	                .idle_s = WORLD_IDLE_S}};
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		int value;
 
@@ -109,6 +122,9 @@ static void arguments_read(int argc, char **argv, struct arguments *args)
 			if (value < 0)
 				usage_error("--plane is auto, libipsec or xfrm, not", optarg);
 			args->world.plane = (enum plane_wish)value;
+			break;
+		case 'i':
+			args->world.idle_s = idle_parse(optarg);
 			break;
 		case 'l':
 			args->log_level = log_level_parse(optarg);

@@ -53,7 +53,9 @@ struct charon_load {
 	const uint8_t *own_key; /* 32 bytes, public */
 	uint32_t if_id;         /* 0: none */
 	bool mlkem;
-	size_t n_peers; /* of the policy, about */
+	size_t n_peers;  /* of the policy, about */
+	bool traps;      /* the plane has them; else conn->trap is not heeded */
+	uint32_t idle_s; /* without traffic: a child that a trap made ends */
 };
 /* Queues load-conn for it; errors as vici_load_conn(). */
 int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,

@@ -3,7 +3,8 @@
  * What a peer's connection is, in charon's words. Names: swanctl.conf(5).
  *
  * Everything that charon could decide by itself is switched off: it starts nothing, closes nothing,
- * moves nothing, prefers none of two SAs; the engine does. Both public keys are given inline: ours,
+ * moves nothing, prefers none of two SAs; the engine does. But for tunnels on demand: there the
+ * kernel asks charon for an SA with the first packet, and charon ends the child when it is idle. Both public keys are given inline: ours,
  * so that charon finds the private key for our identity; the peer's, so that no other key that
  * charon may know can stand in for it.
  */
@@ -108,13 +109,14 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 	remote_addrs[n++] = "::/0";
 	remote_addrs[n] = NULL;
 
+	bool trap = conn->trap && load->traps;
 	struct vici_child child = {
 	        .name = ENGINE_CHILD_NAME,
 	        .local_ts = local_ts.list,
 	        .remote_ts = remote_ts.list,
 	        .esp_proposals = load->mlkem ? esp_hybrid : esp_hybrid + 1,
 	        .mode = "tunnel",
-	        .start_action = "none",
+	        .start_action = trap ? "trap" : "none",
 	        .dpd_action = "none",
 	        .close_action = "none",
 	        .rekey_time = VICI_NUM(CHILD_REKEY),
@@ -143,6 +145,8 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 	        .children = &child,
 	        .n_children = 1,
 	};
+	if (trap)
+		child.inactivity = VICI_NUM(load->idle_s);
 	if (load->if_id) {
 		c.if_id_in = c.if_id_out = VICI_NUM(load->if_id);
 		child.if_id_in = child.if_id_out = VICI_NUM(load->if_id);

@@ -206,6 +206,8 @@ static int run_load_conn(
 	        .if_id = dataplane_if_id(charon->world->dataplane),
 	        .mlkem = charon->facts.mlkem768,
 	        .n_peers = charon->world->n_policy_peers,
+	        .traps = dataplane_has_traps(charon->world->dataplane),
+	        .idle_s = charon->world->options.idle_s,
 	};
 
 	return charon_load_conn(v, &load, on_done, req, charon_now());

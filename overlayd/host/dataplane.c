@@ -39,8 +39,9 @@ struct dataplane {
 	struct pathmtu paths;
 	bool paths_hurry; /* a whole round soon */
 
-	struct rtnl_link device; /* index 0: not there */
-	char expected[16];       /* its name, before it was ever seen */
+	struct rtnl_link device;   /* index 0: not there */
+	char expected[16];         /* its name, before it was ever seen */
+	const struct plane *guess; /* by that name */
 	bool told_up;
 	char told_name[16];
 	uint32_t told_index;
@@ -146,6 +147,7 @@ static void plane_tell(struct dataplane *dp)
 	ev.plane.up = up;
 	ev.plane.shared = up && dp->plane->shared;
 	ev.plane.name = up ? dp->device.name : NULL;
+	ev.plane.traps = dataplane_has_traps(dp);
 	world_event(dp->world, &ev);
 }
 
@@ -278,6 +280,7 @@ static void device_guess(struct dataplane *dp)
 	else
 		snprintf(dp->expected, sizeof(dp->expected), "ipsec0");
 	snprintf(dp->told_name, sizeof(dp->told_name), "%s", dp->expected);
+	dp->guess = strcmp(dp->expected, "ovl0") == 0 ? &plane_xfrm : &plane_libipsec;
 }
 
 int64_t dataplane_settles_us(const struct dataplane *dp)
@@ -288,6 +291,17 @@ int64_t dataplane_settles_us(const struct dataplane *dp)
 uint32_t dataplane_if_id(const struct dataplane *dp)
 {
 	return dp->plane ? dp->plane->if_id : 0;
+}
+
+bool dataplane_has_traps(const struct dataplane *dp)
+{
+	return dp->plane && dp->plane->traps;
+}
+
+/* A table made before charon has told need not be made anew: the device's name says which. */
+const struct plane *dataplane_expects(const struct dataplane *dp)
+{
+	return dp->plane ? dp->plane : dp->guess;
 }
 
 const char *dataplane_device(const struct dataplane *dp)

@@ -29,6 +29,10 @@ void dataplane_paths_changed(struct dataplane *dp);
 
 /* if_id for SAs, 0: none. */
 uint32_t dataplane_if_id(const struct dataplane *dp);
+/* A packet may bring an SA up. */
+bool dataplane_has_traps(const struct dataplane *dp);
+/* The plane in use, or the one that will be, as it looks: for the firewall. */
+const struct plane *dataplane_expects(const struct dataplane *dp);
 /* The overlay device's name, as known now or to be expected; never NULL. */
 const char *dataplane_device(const struct dataplane *dp);
 

@@ -182,6 +182,19 @@ static void check_peers(json_t *checks, const struct world *world, const struct 
 	}
 }
 
+static void check_mesh(json_t *checks, const struct engine_view *view)
+{
+	if (view->n_no_traps)
+		check_add(checks, "mesh", "warn",
+		        "use kernel ESP, or write mesh: full in the policy",
+		        "the policy wants %zu tunnels on demand, which this data plane cannot make: "
+		        "they are kept up instead",
+		        view->n_no_traps);
+	else if (view->n_on_demand)
+		check_add(checks, "mesh", "ok", "", "%zu of %zu tunnels come and go with traffic",
+		        view->n_on_demand, view->n_desired);
+}
+
 static void check_clock(json_t *checks, struct world *world)
 {
 	int64_t behind = state_clock_now(&world->clock) - (int64_t)time(NULL);
@@ -282,6 +295,7 @@ int doctor_run(struct world *world, struct control_call *call, json_t **out)
 	check_policy(doctor->checks, world, &view);
 	check_firewall(doctor->checks, &view);
 	check_port(doctor->checks, &view);
+	check_mesh(doctor->checks, &view);
 	check_peers(doctor->checks, world, &view);
 	check_clock(doctor->checks, world);
 	check_arp(doctor->checks, &view);

@@ -260,7 +260,7 @@ static void denied_end(struct fwadapt *fa, const char *peer)
 static int run_base(
         struct fwadapt *fa, const struct engine_fw_base *base, char *err, size_t err_size)
 {
-	struct dataplane_view plane;
+	const struct plane *plane = dataplane_expects(fa->world->dataplane);
 	struct fwrules_world rules;
 	struct fw_ruleset *rs = NULL;
 	struct fw_result res;
@@ -270,9 +270,9 @@ static int run_base(
 	/* Without a policy we do not even know what the overlay is: an older table knows better. */
 	if (!base->policy && fwadapt_table_is_there(fa->fw))
 		return 0;
-	dataplane_look(fa->world->dataplane, &plane);
 	rules.device = dataplane_device(fa->world->dataplane);
-	rules.secpath = plane.plane && plane.plane->secpath;
+	rules.secpath = plane->secpath;
+	rules.traps = plane->traps;
 	ret = fwrules_make(base, &rules, &rs, err, err_size);
 	if (ret)
 		return ret;

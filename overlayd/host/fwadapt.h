@@ -35,7 +35,7 @@ void fwrules_class_name(
 
 struct fwrules_world {
 	const char *device; /* NULL: none */
-	bool secpath;
+	bool secpath, traps;
 };
 /* All but peers and their endpoints. base->policy may be NULL. */
 int fwrules_make(const struct engine_fw_base *base, const struct fwrules_world *world,

@@ -241,6 +241,7 @@ static int policy_all(
 
 	fw_ruleset_set_mode(rs, policy->firewall == POLICY_LOCKDOWN ? FW_LOCKDOWN : FW_GUARD);
 	fw_ruleset_set_secpath(rs, world->secpath);
+	fw_ruleset_set_patient(rs, world->traps && policy_mesh_on_demand(policy));
 	err = fw_ruleset_set_port(rs, policy->port);
 	if (!err)
 		err = tunnel_ports_all(rs, policy);

@@ -30,7 +30,10 @@ struct world_options {
 	const char *vici_path;
 	const char *group; /* owns the admin socket */
 	enum plane_wish plane;
+	uint32_t idle_s; /* without traffic: a tunnel on demand ends */
 };
+
+#define WORLD_IDLE_S 600
 
 struct charon;
 struct fwadapt;
