@@ -43,7 +43,7 @@ static void member_print(struct world *w, FILE *f, int i)
 			sep = ", ";
 		}
 	}
-	fprintf(f, "]");
+	fprintf(f, "%s]", m->seed ? ", seed" : "");
 	if (m->endpoints == 1)
 		fprintf(f, ", endpoints: [192.0.2.%d]", i + 1);
 	if (m->endpoints == 2)
@@ -65,6 +65,7 @@ static char *policy_write(struct world *w)
 	static const char *const lines[RULES] = {"from: alpha, to: beta", "from: beta, to: alpha",
 	        "from: alpha, to: alpha", "from: gamma, to: \"*\"", "from: beta, to: gamma",
 	        "from: \"*\", to: beta"};
+	static const char *const meshes[] = {"full", "ondemand", "auto"};
 	char *text = NULL;
 	size_t len = 0;
 	FILE *f = open_memstream(&text, &len);
@@ -73,8 +74,9 @@ static char *policy_write(struct world *w)
 		abort();
 	fprintf(f,
 	        "cluster: sim\nserial: %llu\noverlay: 10.77.0.0/16\nenforce: enforce\n"
-	        "firewall: %s\nsites:\n  s: { timezone: UTC }\nservices:\n",
-	        (unsigned long long)++w->serial, w->lockdown ? "lockdown" : "guard");
+	        "firewall: %s\nmesh: %s\nsites:\n  s: { timezone: UTC }\nservices:\n",
+	        (unsigned long long)++w->serial, w->lockdown ? "lockdown" : "guard",
+	        meshes[w->mesh]);
 	for (int r = 0; r < RULES; r++)
 		fprintf(f, "  svc%d: { ports: [tcp/%d] }\n", r, 1000 + r);
 	fprintf(f, "allow:\n");
@@ -157,6 +159,7 @@ static void member_random(struct world *w, int i)
 	m->in = true;
 	m->roles = 1U + (uint32_t)rnd_below(w, 7);
 	m->endpoints = (int)rnd_below(w, 4);
+	m->seed = chance(w, 0.2);
 	m->key = w->nodes[i].key;
 	m->hours = -1;
 	m->until = 0;
@@ -247,12 +250,15 @@ void admin_change(struct world *w)
 		w->rules = 1;
 	if (chance(w, 0.1))
 		w->lockdown = !w->lockdown;
+	if (chance(w, 0.1))
+		w->mesh = (enum policy_mesh)rnd_below(w, 3);
 	admin_publish(w, chance(w, 0.5) ? 2 * US : 90 * US);
 }
 
 void admin_start(struct world *w)
 {
 	w->lockdown = chance(w, 0.3);
+	w->mesh = chance(w, 0.5) ? POLICY_MESH_ONDEMAND : (enum policy_mesh)rnd_below(w, 3);
 	w->rules = 1U + (uint32_t)rnd_below(w, (1U << RULES) - 1);
 	for (int i = 0; i < w->n_nodes; i++)
 		if (chance(w, 0.8))

@@ -253,6 +253,7 @@ static void establish(struct world *w, struct node *n, struct fsa *sa, const str
         const struct fconn *theirs, int other, uint32_t other_id)
 {
 	sa->state = ENGINE_IKE_ESTABLISHED;
+	sa->since = sa->child_since = w->now;
 	sa->other = other;
 	sa->other_id = other_id;
 	sa->other_key = mine->key;
@@ -366,6 +367,7 @@ static int initiate(struct world *w, struct node *n, const struct command *cmd)
 		if (!twin || trouble(w, 0.3))
 			return 0;
 		sa->child = twin->child = true;
+		sa->child_since = twin->child_since = w->now;
 		sa->child_id = ++n->charon.next_id;
 		twin->child_id = ++w->nodes[sa->other].charon.next_id;
 		tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
@@ -379,6 +381,29 @@ static int initiate(struct world *w, struct node *n, const struct command *cmd)
 	s.other = endpoint_node(w, &c->endpoint);
 	send_init(w, n, &s);
 	return 1;
+}
+
+/* The kernel's acquire: as `initiate`, and nobody waits for what becomes of it. */
+void charon_acquire(struct world *w, struct node *n, const struct fconn *c)
+{
+	struct command cmd = {.epoch = 0};
+
+	snprintf(cmd.conn, sizeof(cmd.conn), "%s", c->name);
+	say(w, n, "a packet wakes the trap of %s", c->name);
+	initiate(w, n, &cmd);
+}
+
+/* Both ends lose the child of this SA, and hear of it. */
+void charon_child_end(struct world *w, struct node *n, struct fsa *sa)
+{
+	struct node *o = &w->nodes[sa->other];
+	struct fsa *twin = charon_sa(o, sa->other_id);
+
+	if (!twin || !sa->child || !twin->child)
+		return;
+	tell(w, n, ENGINE_SA_CHILD_DOWN, sa, true, 0);
+	tell(w, o, ENGINE_SA_CHILD_DOWN, twin, true, 0);
+	sa->child = twin->child = false;
 }
 
 /* ---- commands, one after the other ---- */
@@ -586,6 +611,9 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 		c.load.r4 = fx->load.remote4;
 		c.load.r6 = fx->load.remote6;
 		c.load.endpoint = fx->load.endpoint;
+		c.load.trap = fx->load.trap && n->traps;
+		if (fx->load.trap && !fx->load.endpoint.family)
+			broken(w, "traps", "%s: %s has a trap to nowhere", n->name, fx->load.name);
 		break;
 	case ENGINE_FX_UNLOAD_CONN:
 	case ENGINE_FX_INITIATE:
@@ -663,11 +691,7 @@ void charon_trouble(struct world *w, struct node *n)
 		tell(w, n, ENGINE_SA_DOWN, &copy, false, 0);
 		break;
 	case 1:
-		if (!twin || !sa->child || !twin->child)
-			break;
-		tell(w, n, ENGINE_SA_CHILD_DOWN, sa, true, 0);
-		tell(w, &w->nodes[sa->other], ENGINE_SA_CHILD_DOWN, twin, true, 0);
-		sa->child = twin->child = false;
+		charon_child_end(w, n, sa);
 		break;
 	case 2:
 		if (!twin)

@@ -203,6 +203,9 @@ void check_notice(struct world *w, struct node *n, const struct engine_notice *n
 		if (!strcmp(n->kernel.elems[i].peer, notice->peer) && n->kernel.broken_since < 0)
 			broken(w, "rule 3", "%s says that %s is revoked, and it is in the firewall",
 			        n->name, notice->peer);
+	if (demand_conn(n, notice->peer))
+		broken(w, "rule 3", "%s says that %s is revoked, and its connection is loaded",
+		        n->name, notice->peer);
 	for (size_t i = 0; i < n->charon.n_sas; i++)
 		if (!strcmp(n->charon.sas[i].conn, conn))
 			broken(w, "rule 3", "%s says that %s is revoked, and it has an SA", n->name,
@@ -233,7 +236,7 @@ static bool is_good(struct world *w, const struct node *n, const struct fsa *sa)
 	const struct policy_peer *self, *pp;
 
 	if (!h || h->from > n->down_since || sa->state != ENGINE_IKE_ESTABLISHED || !sa->child ||
-	        sa->since > n->down_since)
+	        sa->since > n->down_since || sa->child_since > n->down_since)
 		return false;
 	self = policy_peer_by_name(h->policy, n->name);
 	pp = policy_peer_by_key(h->policy, &sa->other_key);
@@ -304,7 +307,16 @@ static void unsettled(struct world *w, const struct node *n, const char *peer, c
 	        engine_peer_state_name(v.state), *v.reason ? ": " : "", v.reason);
 }
 
-static void settled_sas(struct world *w, struct node *n, struct node *o, bool wanted)
+/* A pair on demand has its trap; an SA may be there or not. */
+static void settled_trap(struct world *w, struct node *n, struct node *o)
+{
+	const struct fconn *c = demand_conn(n, o->name);
+
+	if (!c || !c->trap)
+		unsettled(w, n, o->name, "has no trap");
+}
+
+static void settled_sas(struct world *w, struct node *n, struct node *o, bool wanted, bool demand)
 {
 	char conn[ENGINE_CONN_MAX];
 	size_t count = 0, good = 0;
@@ -319,7 +331,13 @@ static void settled_sas(struct world *w, struct node *n, struct node *o, bool wa
 		good += sa->child && sa->r4.family && sa->r6.family &&
 		        !memcmp(&sa->other_key, &o->keys[o->key], 32);
 	}
-	if (wanted && good == 0)
+	if (wanted && demand)
+		settled_trap(w, n, o);
+	else if (wanted && demand_conn(n, o->name) && demand_conn(n, o->name)->trap)
+		unsettled(w, n, o->name, "has a trap");
+	if (!wanted && demand_conn(n, o->name))
+		unsettled(w, n, o->name, "has a connection");
+	if (wanted && good == 0 && !demand)
 		unsettled(w, n, o->name, "has no tunnel");
 	else if (wanted && count > 1)
 		unsettled(w, n, o->name, "has too many SAs");
@@ -344,7 +362,7 @@ static void settled_pair(struct world *w, struct node *n, struct node *o)
 	uint32_t in, out;
 
 	if (!self || !pp) {
-		settled_sas(w, n, o, false);
+		settled_sas(w, n, o, false, false);
 		if (el && !strcmp(el->peer, o->name))
 			unsettled(w, n, o->name, "is admitted");
 		return;
@@ -359,7 +377,7 @@ static void settled_pair(struct world *w, struct node *n, struct node *o)
 	if (!wanted && el && !strcmp(el->peer, o->name))
 		unsettled(w, n, o->name, "is admitted");
 	if (!wanted || self->n_endpoints || pp->n_endpoints)
-		settled_sas(w, n, o, wanted);
+		settled_sas(w, n, o, wanted, demand_pair(w, n, self, pp));
 }
 
 /* Nothing hangs: what is being revoked now began a moment ago. */

@@ -190,6 +190,7 @@ static void told_charon(struct world *w, struct node *n, void *data)
 	ev.charon.generation = n->charon.gen;
 	plane.plane.up = n->charon.up;
 	plane.plane.shared = plane_shared(n);
+	plane.plane.traps = n->traps;
 	host_event(w, n, &ev);
 	if (n->engine)
 		host_event(w, n, &plane);

@@ -11,6 +11,7 @@
  *	kernel.c   the table and its elements
  *	host.c     carries effects out, brings events in
  *	trouble.c  what goes wrong
+ *	demand.c   packets that wake traps, idle tunnels
  *	check.c    the rules
  *	main.c     arguments, impairments
  */
@@ -38,7 +39,7 @@ struct fconn {
 	struct policy_key key;
 	char local_id[ENGINE_ID_MAX], remote_id[ENGINE_ID_MAX];
 	struct policy_addr l4, l6, r4, r6, endpoint;
-	bool named;
+	bool trap;
 };
 
 struct fsa {
@@ -53,7 +54,7 @@ struct fsa {
 	char local_id[ENGINE_ID_MAX], remote_id[ENGINE_ID_MAX];
 	struct policy_addr l4, l6, r4, r6; /* the child's; family 0: narrowed away */
 	bool hidden;                       /* so large that no list has it */
-	int64_t since, deaf_since, hidden_at;
+	int64_t since, child_since, deaf_since, hidden_at;
 };
 
 struct fcharon {
@@ -119,6 +120,7 @@ struct node {
 	struct clocks clocks, former[FORMER_MAX]; /* what it knows of the time, and knew before */
 	int spins;
 	int64_t wall_skew_us, floor_s;
+	bool traps; /* its plane has them */
 	struct fcharon charon;
 	struct fkernel kernel;
 	const struct policy *files; /* what lies on its disk */
@@ -132,9 +134,10 @@ struct member { /* as the admin sees a node */
 	int key;
 	int address;
 	uint32_t roles; /* bits */
-	int endpoints;  /* 0 none, 1 live, 2 dead then live, 3 name */
-	int64_t until;  /* 0 none */
-	int hours;      /* -1 none, else start minute; an hour long */
+	bool seed;
+	int endpoints; /* 0 none, 1 live, 2 dead then live, 3 name */
+	int64_t until; /* 0 none */
+	int hours;     /* -1 none, else start minute; an hour long */
 };
 
 struct world {
@@ -146,6 +149,7 @@ struct world {
 	struct member members[NODES_MAX];
 	uint32_t rules; /* allow lines in use */
 	bool lockdown;
+	enum policy_mesh mesh;
 	uint64_t serial;
 	const struct policy *policy; /* the admin's latest */
 	bool calm;                   /* trouble is over */
@@ -197,6 +201,15 @@ void charon_foreign(struct world *w, struct node *n);
 void charon_hide(struct world *w, struct node *n);
 void charon_show(struct node *n); /* what was hidden is listed again */
 void charon_swanctl(struct world *w, struct node *n);
+
+void charon_acquire(struct world *w, struct node *n, const struct fconn *c);
+void charon_child_end(struct world *w, struct node *n, struct fsa *sa);
+
+/* demand.c */
+void demand_start(struct world *w);
+bool demand_pair(const struct world *w, const struct node *n, const struct policy_peer *self,
+        const struct policy_peer *pp);
+const struct fconn *demand_conn(const struct node *n, const char *peer);
 
 /* kernel.c */
 int kernel_do(struct world *w, struct node *n, const struct engine_effect *fx);

@@ -126,6 +126,7 @@ void trouble_start(struct world *w)
 {
 	for (int i = 0; i < w->n_nodes; i++)
 		at(w, rnd_us(w, 0, 5 * US), &w->nodes[i], born, NULL);
+	demand_start(w);
 	at(w, 10 * US, NULL, strikes, NULL);
 	at(w, w->quiet, NULL, calm, NULL);
 }
