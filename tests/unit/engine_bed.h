@@ -269,8 +269,10 @@ static inline void bed_answer(
 {
 	static const struct policy_addr resolved = {2, {192, 0, 2, 77}};
 	struct engine_event ev = {.type = ENGINE_EV_RESULT};
-	int i = strlen(peer) == 1 ? *peer - 'a' : 0; /* others: not of this bed */
+	int i = strlen(peer) == 1 ? *peer - 'a' : 0;
 
+	if (i < 0 || i >= (int)(sizeof(b->up) / sizeof(b->up[0])))
+		i = 0; /* not of this bed */
 	ev.result.effect_id = id;
 	if (type == ENGINE_FX_LIST_SAS) {
 		bed_list(b, id);
