@@ -103,8 +103,8 @@ bool policy_mesh_on_demand(const struct policy *policy)
 	       (policy->mesh == POLICY_MESH_AUTO && policy->n_peers > POLICY_MESH_AUTO_PEERS);
 }
 
-bool policy_on_demand(const struct policy *policy, const struct policy_peer *a,
-        const struct policy_peer *b)
+bool policy_on_demand(
+        const struct policy *policy, const struct policy_peer *a, const struct policy_peer *b)
 {
 	return policy_mesh_on_demand(policy) && !is_seed(policy, a) && !is_seed(policy, b);
 }
