@@ -172,6 +172,14 @@ static void late(struct engine *e)
 		charon_result(e, OP_LIST_CONNS, -ETIMEDOUT, text);
 }
 
+/* So often that no acquire which comes to nothing is missed. */
+static int64_t demand_look_at(const struct engine *e)
+{
+	if (!e->n_on_demand || e->charon != ENGINE_CHARON_READY)
+		return ENGINE_NEVER;
+	return e->list_not_before + DEMAND_LOOK_US;
+}
+
 /* A list is one answer to all who asked before it; those after it get the next. */
 void charon_step(struct engine *e)
 {
@@ -186,6 +194,8 @@ void charon_step(struct engine *e)
 		e->want_conns = true;
 		e->conns_at = e->now.mono_us + e->cfg.resync_us; /* until it is answered */
 	}
+	if (e->now.mono_us >= demand_look_at(e))
+		e->want_list = true;
 	if (!e->key_loaded && op_ready(e, &e->key_op))
 		op_start(e, &e->key_op, OP_KEY, ENGINE_FX_LOAD_KEY, NULL, 0);
 	if (e->want_conns && op_ready(e, &e->conns_op))
@@ -260,6 +270,8 @@ int64_t charon_wakeup(const struct engine *e)
 		        e->list_op.at > e->list_not_before ? e->list_op.at : e->list_not_before);
 	if (e->charon == ENGINE_CHARON_READY) {
 		sooner(&at, e->resync_at);
+		if (!e->list_op.id && !e->want_list)
+			sooner(&at, demand_look_at(e));
 		if (!e->conns_op.id)
 			sooner(&at, e->conns_at);
 		if (e->n_bad)

@@ -17,6 +17,8 @@ void demand_judge(struct engine *e, struct peer *p)
 
 	p->on_demand = wanted && !e->plane_trapless;
 	p->no_traps = wanted && e->plane_trapless;
+	e->n_on_demand += p->on_demand;
+	e->n_on_demand -= was;
 	if (p->on_demand && !was)
 		tunnel_stop(e, p);
 	if (was && !p->on_demand)

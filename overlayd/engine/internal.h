@@ -41,6 +41,7 @@
 #define RESOLVE_WINDOW 16U /* of names that no tunnel waits for */
 #define SOCKETS_TRIES 5
 #define DEMAND_FORGET_US 300000000 /* without another: a failed acquire is no trouble any more */
+#define DEMAND_LOOK_US 6000000     /* between lists: charon tries for 8 s, and tells nobody */
 #define REASON_MAX 160
 
 /* Broken on purpose, for the simulator only (tests/sim builds with ENGINE_IMPAIR). */
@@ -338,6 +339,7 @@ struct engine {
 	struct engine_plane plane_want;
 	bool plane_dirty, plane_up, plane_done, plane_shared;
 	bool plane_trapless, told_trapless; /* it was up, and has no traps */
+	size_t n_on_demand;
 	char plane_text[ENGINE_TEXT_MAX];
 	struct op plane_op;
 

@@ -67,6 +67,7 @@ static void peer_free(struct engine *e, struct peer *p)
 	claim_unblock(e, &p->stale4);
 	claim_unblock(e, &p->stale6);
 	e->n_stale -= p->stale_conn;
+	e->n_on_demand -= p->on_demand;
 	timer_cancel(e, p);
 	for (int q = 0; q < Q_N; q++)
 		queue_remove(e, q, p);

@@ -202,6 +202,34 @@ static void next_endpoint_after_a_failure(void **state)
 	bed_end(&b);
 }
 
+static size_t lists(const struct bed *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_said; i++)
+		n += b->said[i].type == ENGINE_FX_LIST_SAS;
+	return n;
+}
+
+/* No event tells of an acquire: it is looked for, more often than one lasts. */
+static void looks_often(void **state)
+{
+	static struct bed b;
+	size_t before;
+	(void)state;
+
+	for (int demand = 0; demand < 2; demand++) {
+		begin(&b, demand ? "ondemand" : "full");
+		plane(&b, true, true);
+		bed_sa(&b, 3, true);
+		bed_pass(&b, 5 * US);
+		before = lists(&b);
+		bed_pass(&b, 25 * US);
+		assert_in_range(lists(&b) - before, demand ? 3 : 0, demand ? 6 : 2);
+		bed_end(&b);
+	}
+}
+
 static void full_without_traps(void **state)
 {
 	static struct bed b;
@@ -271,6 +299,7 @@ int main(void)
 	        cmocka_unit_test(trap_instead_of_initiation),
 	        cmocka_unit_test(comes_and_goes),
 	        cmocka_unit_test(next_endpoint_after_a_failure),
+	        cmocka_unit_test(looks_often),
 	        cmocka_unit_test(full_without_traps),
 	        cmocka_unit_test(policy_changes_its_mind),
 	        cmocka_unit_test(charon_comes_again),
