@@ -93,6 +93,7 @@ expect_not "stopped, and no tunnel: nothing gets out" tcp_open head1 10.77.0.17 
 charon_start node17
 overlayd_start head1
 expect_within 'client_flows node17 steady 0.5' 20 "all back: it flows"
+await '[ "$(sas head1 node17 | wc -l)" = 1 ]' 30 "the SA that charon's death left behind is gone"
 before=$(sas head1 node17)
 overlayd_stop head1
 overlayd_start head1
