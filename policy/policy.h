@@ -250,8 +250,8 @@ bool policy_mesh_on_demand(const struct policy *policy);
  * Need these two no tunnel until a packet wants one? By `mesh`; a pair with a seed (its role)
  * always has one.
  */
-bool policy_on_demand(const struct policy *policy, const struct policy_peer *a,
-        const struct policy_peer *b);
+bool policy_on_demand(
+        const struct policy *policy, const struct policy_peer *a, const struct policy_peer *b);
 
 /*
  * Which allow rules let `from` open connections to `to`: sets bit i of bits[] for allows[i];

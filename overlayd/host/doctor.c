@@ -187,8 +187,8 @@ static void check_mesh(json_t *checks, const struct engine_view *view)
 	if (view->n_no_traps)
 		check_add(checks, "mesh", "warn",
 		        "use kernel ESP, or write mesh: full in the policy",
-		        "the policy wants %zu tunnels on demand, which this data plane cannot make: "
-		        "they are kept up instead",
+		        "the policy wants %zu tunnels on demand, which this data plane cannot "
+		        "make: they are kept up instead",
 		        view->n_no_traps);
 	else if (view->n_on_demand)
 		check_add(checks, "mesh", "ok", "", "%zu of %zu tunnels come and go with traffic",
