@@ -349,3 +349,24 @@ void policy_diff_clear(struct policy_diff *diff)
 	free(diff->rows);
 	*diff = (struct policy_diff){0};
 }
+
+const char *policy_change_name(enum policy_change change)
+{
+	switch (change) {
+	case POLICY_ADMITTED:
+		return "admitted";
+	case POLICY_EVICTED:
+		return "evicted";
+	case POLICY_REKEYED:
+		return "rekeyed";
+	case POLICY_READDRESSED:
+		return "readdressed";
+	case POLICY_OPENED:
+		return "opened";
+	case POLICY_CLOSED:
+		return "closed";
+	case POLICY_SETTING:
+		return "setting";
+	}
+	return "setting";
+}

@@ -296,6 +296,8 @@ struct policy_diff {
 };
 int policy_diff(const struct policy *old, const struct policy *new_policy, struct policy_diff *out);
 void policy_diff_clear(struct policy_diff *diff);
+/* "admitted", "evicted"...: the word of JSON and tables. */
+const char *policy_change_name(enum policy_change change);
 
 /* ---- small words ---------------------------------------------------------------------- */
 

@@ -14,7 +14,8 @@ build="gcc libc6-dev make pkg-config libfyaml-dev libnftnl-dev libmnl-dev libsys
 # kernel-libipsec in libcharon-extra-plugins.
 bed="strongswan-charon strongswan-swanctl libstrongswan-standard-plugins libcharon-extra-plugins
 	nftables iproute2 util-linux procps netbase tcpdump socat openssl python3"
-# netbase: /etc/protocols, which nft and tcpdump read. clang with its runtime: libFuzzer. The man pages: scdoc. The tool whose files we write and read: minisign.
+# netbase: /etc/protocols, which nft and tcpdump read. clang with its runtime:
+# libFuzzer. The man pages: scdoc. The tool whose files we write and read: minisign.
 check="libcmocka-dev clang libclang-rt-14-dev clang-format cppcheck scdoc minisign"
 
 case ${1:-all} in

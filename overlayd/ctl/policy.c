@@ -43,27 +43,6 @@ json_t *ctl_report_json(const struct policy_report *report)
 	return faults;
 }
 
-static const char *change_name(enum policy_change change)
-{
-	switch (change) {
-	case POLICY_ADMITTED:
-		return "admitted";
-	case POLICY_EVICTED:
-		return "evicted";
-	case POLICY_REKEYED:
-		return "rekeyed";
-	case POLICY_READDRESSED:
-		return "readdressed";
-	case POLICY_OPENED:
-		return "opened";
-	case POLICY_CLOSED:
-		return "closed";
-	case POLICY_SETTING:
-		return "setting";
-	}
-	return "setting";
-}
-
 json_t *ctl_changes(const struct policy *old, const struct policy *new_policy)
 {
 	struct policy_diff diff = {0};
@@ -73,9 +52,10 @@ json_t *ctl_changes(const struct policy *old, const struct policy *new_policy)
 		return NULL;
 	rows = json_array();
 	for (size_t i = 0; i < diff.n_rows; i++)
-		json_array_append_new(rows,
-		        json_pack("{s:s, s:s, s:s}", "change", change_name(diff.rows[i].change),
-		                "subject", diff.rows[i].subject, "text", diff.rows[i].text));
+		json_array_append_new(
+		        rows, json_pack("{s:s, s:s, s:s}", "change",
+		                      policy_change_name(diff.rows[i].change), "subject",
+		                      diff.rows[i].subject, "text", diff.rows[i].text));
 	policy_diff_clear(&diff);
 	return rows;
 }

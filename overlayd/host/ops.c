@@ -222,29 +222,7 @@ static int op_explain(void *user, struct control_call *call, const json_t *param
 	return *out ? 0 : -ENOMEM;
 }
 
-/* ---- reload
- * -------------------------------------------------------------------------------------------- */
-
-static const char *change_name(enum policy_change change)
-{
-	switch (change) {
-	case POLICY_ADMITTED:
-		return "admitted";
-	case POLICY_EVICTED:
-		return "evicted";
-	case POLICY_REKEYED:
-		return "rekeyed";
-	case POLICY_READDRESSED:
-		return "readdressed";
-	case POLICY_OPENED:
-		return "opened";
-	case POLICY_CLOSED:
-		return "closed";
-	case POLICY_SETTING:
-		return "setting";
-	}
-	return "setting";
-}
+/* ---- reload ---- */
 
 static json_t *outcome_json(const struct world *world, const struct policyload_outcome *outcome)
 {
@@ -255,9 +233,9 @@ static json_t *outcome_json(const struct world *world, const struct policyload_o
 	for (size_t i = 0; i < outcome->diff.n_rows; i++) {
 		const struct policy_diff_row *row = &outcome->diff.rows[i];
 
-		json_array_append_new(
-		        rows, json_pack("{s:s, s:s, s:s}", "change", change_name(row->change),
-		                      "subject", row->subject, "text", row->text));
+		json_array_append_new(rows,
+		        json_pack("{s:s, s:s, s:s}", "change", policy_change_name(row->change),
+		                "subject", row->subject, "text", row->text));
 	}
 	return json_pack("{s:I, s:b, s:o, s:s}", "serial",
 	        (json_int_t)(view.policy ? view.policy->serial : 0), "changed", outcome->changed,
