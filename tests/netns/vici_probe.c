@@ -13,6 +13,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/netns/freeze.h"
 #include "vici-client/vici.h"
 
 #define SECOND 1000000ull
@@ -551,10 +552,11 @@ static void unsubscribe(void)
 /* A frozen charon costs the connection its time limit, a killed one ends it at once. */
 static void freeze_and_kill(pid_t frozen, pid_t killed)
 {
-	uint64_t start = now_us();
+	uint64_t start;
 
 	node_b.closed = node_a.closed = 0;
-	CHECK(kill(frozen, SIGSTOP) == 0);
+	CHECK(process_freeze(frozen) == 0);
+	start = now_us();
 	memset(&last, 0, sizeof(last));
 	CHECK(vici_get_version(node_b.commands, version_done, NULL, SECOND / 2, now_us()) == 0);
 	CHECK(vici_get_stats(node_b.commands, stats_done, NULL, SECOND / 2, now_us()) == 0);
