@@ -284,6 +284,13 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_RESYNC:
 		e->want_list = e->want_conns = true;
 		break;
+	case ENGINE_EV_CLUSTER_KEY:
+	case ENGINE_EV_BUNDLE:
+	case ENGINE_EV_SESSION:
+	case ENGINE_EV_SESSION_MSG:
+	case ENGINE_EV_NOTE:
+	case ENGINE_EV_WHO:
+		break; /* the host sends none of them yet */
 	}
 }
 

@@ -51,6 +51,7 @@
 #ifndef OVERLAYD_ENGINE_ENGINE_H
 #define OVERLAYD_ENGINE_ENGINE_H
 
+#include "engine/session.h"
 #include "policy/policy.h"
 
 /* Bounds on what one event may bring; the host cuts longer input and sets `truncated`. */
@@ -114,8 +115,21 @@ enum engine_event_type {
 	ENGINE_EV_RESULT,   /* .result: how an effect ended */
 	ENGINE_EV_RESOLVED, /* .resolved: answer to ENGINE_FX_RESOLVE */
 	ENGINE_EV_UNDERLAY, /* .underlay: own addresses changed: failed endpoints are worth a try */
-	ENGINE_EV_RECONNECT, /* .peer: admin: end its SAs and connect anew; NULL: all peers */
-	ENGINE_EV_RESYNC,    /* admin: list SAs now (fresh counters) */
+	ENGINE_EV_RECONNECT,   /* .peer: admin: end its SAs and connect anew; NULL: all peers */
+	ENGINE_EV_RESYNC,      /* admin: list SAs now (fresh counters) */
+	ENGINE_EV_CLUSTER_KEY, /* .cluster_key: whose bundles count; without one the policy is that
+	                          of ENGINE_EV_POLICY and there are no sessions */
+	ENGINE_EV_BUNDLE,      /* .bundle: from disk or an admin; what became of it: .verdict of
+	                          engine_bundle_look() */
+	ENGINE_EV_SESSION,     /* .session: it is open (hello done), or gone, or did not come up */
+	ENGINE_EV_SESSION_MSG, /* .session_msg: one message */
+	ENGINE_EV_NOTE,        /* .note: a datagram of a peer */
+	ENGINE_EV_WHO,         /* admin wants to know what members have applied: ask the seeds */
+};
+
+enum engine_bundle_source {
+	ENGINE_BUNDLE_KEPT,  /* read from disk at start: not stored again */
+	ENGINE_BUNDLE_ADMIN, /* given by an admin here */
 };
 
 /* charon's states, folded. The host maps names it does not know to _OTHER. */
@@ -251,6 +265,27 @@ struct engine_event {
 			size_t n;
 		} underlay;
 		const char *peer;
+		struct minisign_public cluster_key;
+		struct {
+			enum engine_bundle_source source;
+			const char *file; /* text and signature, as bundle.h says */
+			size_t len;
+		} bundle;
+		struct {
+			uint64_t id;      /* the host's, or the effect's that asked for it */
+			const char *peer; /* by the address it came from, or went to */
+			bool up;
+			bool ours;        /* we opened it */
+			const char *text; /* not up: why; up: the other's release. May be NULL */
+		} session;
+		struct {
+			uint64_t id;
+			const struct session_msg *msg;
+		} session_msg;
+		struct {
+			const char *peer;
+			struct session_head head;
+		} note;
 	};
 };
 
@@ -276,6 +311,30 @@ enum engine_effect_type {
 	ENGINE_FX_PLANE,        /* .plane: addresses, routes, MTU of the overlay device */
 	ENGINE_FX_RESOLVE,      /* .resolve: answer ENGINE_EV_RESOLVED (error set if it failed) */
 	ENGINE_FX_NOTICE,       /* .notice: log it, tell clients; no id */
+	ENGINE_FX_BUNDLE_STORE, /* .bundle: keep it, whole and at once, beside the loop; result */
+	ENGINE_FX_SESSION_OPEN, /* .session: the session gets the effect's id; ENGINE_EV_SESSION */
+	ENGINE_FX_SESSION_SEND, /* .session with msg; no result: what is not sent ends the session */
+	ENGINE_FX_SESSION_CLOSE, /* .session: its id is not used any more; no result, no event */
+	ENGINE_FX_NOTE_SEND,     /* .note: may be lost; no result */
+};
+
+struct engine_session_fx {
+	uint64_t session;              /* OPEN: the effect's own id */
+	const char *peer;              /* OPEN */
+	struct policy_addr addr;       /* OPEN: overlay address to connect to, from ours */
+	struct policy_addr from;       /* OPEN: ours, of the same family */
+	bool large;                    /* SEND of a WANT: the answer may be up to BUNDLE_FILE_MAX */
+	const struct session_msg *msg; /* SEND; valid until the next step */
+};
+struct engine_bundle_fx {
+	const char *file; /* valid until the next step */
+	size_t len;
+	uint64_t serial;
+};
+struct engine_note_fx {
+	const char *peer;
+	struct policy_addr addr, from;
+	struct session_head head;
 };
 
 /*
@@ -388,6 +447,13 @@ enum engine_notice_code {
 	ENGINE_N_CHARON_DOWN,
 	ENGINE_N_PLANE_FAILED,
 	ENGINE_N_NO_TRAPS, /* the policy wants tunnels on demand, and the plane has no traps */
+	ENGINE_N_BUNDLE,   /* a signed bundle is in force (serial, from whom) */
+	ENGINE_N_REFUSED_BUNDLE, /* one was refused: signature, format, roll-back, parent, cluster */
+	ENGINE_N_FORK,           /* two bundles of one serial, both signed */
+	ENGINE_N_WITHHELD,       /* a seed did not pass a bundle on */
+	ENGINE_N_STORE,          /* the bundle in force could not be kept on disk; or it is now */
+	ENGINE_N_SESSION_UP,
+	ENGINE_N_SESSION_DOWN,
 	ENGINE_N_TRACE, /* a peer's state, or whether it is degraded, changed: at most one a step */
 };
 
@@ -426,6 +492,9 @@ struct engine_effect {
 		struct engine_plane plane;
 		struct engine_resolve resolve;
 		struct engine_notice notice;
+		struct engine_bundle_fx bundle;
+		struct engine_session_fx session;
+		struct engine_note_fx note;
 	};
 };
 
@@ -511,6 +580,36 @@ struct engine_view {
 };
 
 void engine_look(const struct engine *engine, struct engine_view *out);
+
+/* What a member is known to have in force, by its own signed word. */
+struct engine_member_view {
+	const char *name;
+	struct session_head applied; /* serial 0: it has not said */
+	int64_t said_mono_us;        /* when it was heard here; -1 never */
+	const char *release;         /* "" unknown */
+	bool self;
+	bool session; /* one with it is open */
+	bool seed;
+	const char *session_text; /* why there is none; "" */
+};
+struct engine_bundle_view {
+	bool key;                    /* a cluster key is set */
+	struct bundle_head head;     /* in force; serial 0: none, the local files are */
+	bool stored;                 /* kept on disk */
+	const char *store_text;      /* why not; "" */
+	enum bundle_verdict verdict; /* of the last ENGINE_EV_BUNDLE */
+	int verdict_error;           /* not even judged: negative errno of bundle_open */
+	const char *verdict_text;    /* one sentence; "" */
+	bool fork;                   /* one of this serial with another digest was seen, signed */
+	size_t n_members,
+	        n_applied; /* active ones incl. self; of them with exactly head in force */
+	size_t n_sessions;
+};
+void engine_bundle_look(const struct engine *engine, struct engine_bundle_view *out);
+/* The file in force (text and signature), valid until the next step; -ENOENT: none. */
+int engine_bundle_file(const struct engine *engine, const char **file, size_t *len);
+/* All members of the policy sorted by name, self too: 0 .. n_members - 1. */
+int engine_member_at(const struct engine *engine, size_t index, struct engine_member_view *out);
 /*
  * Records, sorted by name, 0 .. n_peers - 1: all peers of the policy but self, and those still
  * being revoked. Strings are valid until the next step. -ENOENT: no such peer.

@@ -229,6 +229,20 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "plane-failed";
 	case ENGINE_N_NO_TRAPS:
 		return "no-traps";
+	case ENGINE_N_BUNDLE:
+		return "bundle";
+	case ENGINE_N_REFUSED_BUNDLE:
+		return "bundle-refused";
+	case ENGINE_N_FORK:
+		return "fork";
+	case ENGINE_N_WITHHELD:
+		return "withheld";
+	case ENGINE_N_STORE:
+		return "store";
+	case ENGINE_N_SESSION_UP:
+		return "session-up";
+	case ENGINE_N_SESSION_DOWN:
+		return "session-down";
 	case ENGINE_N_TRACE:
 		return "trace";
 	}

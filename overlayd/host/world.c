@@ -72,6 +72,12 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 			dataplane_paths_changed(world->dataplane);
 		ops_notice(world, &fx->notice);
 		return;
+	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_SESSION_OPEN:
+	case ENGINE_FX_SESSION_SEND:
+	case ENGINE_FX_SESSION_CLOSE:
+	case ENGINE_FX_NOTE_SEND:
+		return; /* the engine emits none of them yet */
 	}
 }
 

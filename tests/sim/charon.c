@@ -583,6 +583,11 @@ static void run(struct world *w, struct node *n, void *data)
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_NOTICE:
+	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_SESSION_OPEN:
+	case ENGINE_FX_SESSION_SEND:
+	case ENGINE_FX_SESSION_CLOSE:
+	case ENGINE_FX_NOTE_SEND:
 		return;
 	}
 	if (!c->lost && n->epoch == c->epoch && error <= 0)
@@ -641,6 +646,11 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_NOTICE:
+	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_SESSION_OPEN:
+	case ENGINE_FX_SESSION_SEND:
+	case ENGINE_FX_SESSION_CLOSE:
+	case ENGINE_FX_NOTE_SEND:
 		break;
 	}
 	if (!n->charon.up)

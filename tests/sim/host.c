@@ -110,6 +110,12 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		trace_str(w, fx->notice.text);
 		check_notice(w, n, &fx->notice);
 		return;
+	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_SESSION_OPEN:
+	case ENGINE_FX_SESSION_SEND:
+	case ENGINE_FX_SESSION_CLOSE:
+	case ENGINE_FX_NOTE_SEND:
+		return; /* the engine emits none of them yet */
 	}
 }
 

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * cluster: which policy is in force, and how it gets to everybody; pure as the rest of the engine.
+ *
+ * A machine within the machine: it knows nothing of charon, the firewall or tunnels, only which
+ * peers can be reached (cluster_peer). So the simulator can run ten thousand of it without their
+ * tunnels. The engine feeds it and does what it says:
+ *
+ *	cluster_*()		what happened (each may emit effects)
+ *	cluster_policy()	the policy that a bundle brought: the engine takes it over
+ *	cluster_effects()	ENGINE_FX_BUNDLE_STORE, _SESSION_*, _NOTE_SEND, _NOTICE since the last
+ *				cluster_step_begin(); what they point to is valid until the next one
+ *	cluster_wakeup()	when cluster_tick() is wanted
+ *
+ * Files: bundles.c (key, in force, kept, judged), sessions.c (who, when, what is sent), notes.c
+ * (datagrams, seeds that hold back), statements.c (what members said of themselves).
+ */
+#ifndef OVERLAYD_ENGINE_CLUSTER_H
+#define OVERLAYD_ENGINE_CLUSTER_H
+
+#include "engine/engine.h"
+
+struct cluster;
+
+/*
+ * How bundles are opened and patched: bundle_open() and bundle_patch() unless given. A simulation
+ * of many nodes gives its own, which remember what was opened once.
+ */
+struct cluster_hooks {
+	int (*open)(void *user, const char *file, size_t len, const struct minisign_public *key,
+	        struct bundle_head *head, struct policy **policy, struct policy_report *report);
+	int (*patch)(void *user, const char *base, size_t base_len, const char *delta,
+	        size_t delta_len, char **out, size_t *out_len, char *err, size_t err_size);
+	void *user;
+};
+
+int cluster_new(struct cluster **out, uint64_t seed, const struct cluster_hooks *hooks);
+void cluster_free(struct cluster *cluster);
+
+/* Before all else of a step: its time; the last step's effects go. next_id: where effect ids come
+ * from, shared with the engine. */
+void cluster_step_begin(struct cluster *cluster, struct engine_time now, uint64_t *next_id);
+
+void cluster_key(struct cluster *cluster, const struct minisign_public *key);
+void cluster_bundle(
+        struct cluster *cluster, enum engine_bundle_source source, const char *file, size_t len);
+/* The policy in force and this node in it (NULL: not a member): who are members and seeds. */
+void cluster_members(
+        struct cluster *cluster, const struct policy *policy, const struct policy_peer *self);
+/* A peer can be reached through its tunnel (up and admitted), or no longer; on demand: it could. */
+void cluster_peer(struct cluster *cluster, const char *name, bool reachable);
+void cluster_session(struct cluster *cluster, const struct engine_event *ev);
+void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
+void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);
+void cluster_who(struct cluster *cluster);
+/* True if the id was one of its own (ENGINE_EV_RESULT). */
+bool cluster_result(struct cluster *cluster, uint64_t id, int error, const char *text);
+void cluster_tick(struct cluster *cluster);
+
+/* A policy that is to be in force from now on, once; the caller owns the reference. NULL: no news. */
+struct policy *cluster_policy(struct cluster *cluster);
+const struct engine_effects *cluster_effects(struct cluster *cluster);
+int64_t cluster_wakeup(const struct cluster *cluster);
+
+void cluster_look(const struct cluster *cluster, struct engine_bundle_view *out);
+int cluster_file(const struct cluster *cluster, const char **file, size_t *len);
+int cluster_member_at(const struct cluster *cluster, size_t index, struct engine_member_view *out);
+size_t cluster_memory(const struct cluster *cluster);
+
+#endif
