@@ -75,7 +75,7 @@ static void policy_make(const char *dir, unsigned int n, bool files, bool endpoi
 	      "allow:\n  - { from: exec, to: head, service: pbs }\n"
 	      "  - { from: head, to: exec, service: pbs }\n"
 	      "  - { from: exec, to: head, service: iperf }\n"
-	      "peers:\n",
+	      "roles: [head, exec]\npeers:\n",
 	        f);
 	for (unsigned int i = 0; i <= n; i++) {
 		FILE *to = f;
