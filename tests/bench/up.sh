@@ -62,7 +62,7 @@ run_overlayd() {
 	overlayd_start hub
 	await "grep -q 'connected to charon' $BED_DIR/hub/overlayd.log" 10 "overlayd and charon"
 	if [ "$1" = more ]; then
-		await "n hub ip addr show ipsec0 | grep -q 'inet 10.77'" 10 "the hub's overlay address"
+		await "n hub ip addr show | grep -q 'inet 10.77'" 10 "the hub's overlay address"
 		sleep 0.3 # the 0.2 s that it costs at a first policy
 	fi
 	n hub "$BENCH_BIN/up" command /run/charon.vici "$PEERS" \
@@ -93,6 +93,6 @@ row up "overlayd, from the peers' files on" "$(calc "$PEERS / $ours")" SAs/s
 row up "the barest loop over vici" "$(calc "$PEERS / $bare")" SAs/s
 row up "overlayd : barest loop" "$(calc "$bare / $ours")" x ">=" 0.9
 row up "the same, ratio of medians" "$(calc "$(median <"$BED_DIR/bare.s") / $(median <"$BED_DIR/overlayd.s")")" x
-row up "overlayd, a node's first policy" "$(calc "$PEERS / $(minimum <"$BED_DIR/first.s")")" SAs/s
+row up "overlayd, a node's first policy, 0.2 s for its address" "$(calc "$PEERS / $(minimum <"$BED_DIR/first.s")")" SAs/s
 row up "CPU of overlayd, its start included" "$(median <"$BED_DIR/own.ms")" ms
 row up "CPU of the charon that it drives" "$(median <"$BED_DIR/charon.ms")" ms
