@@ -392,6 +392,9 @@ charon_conf() {
 	echo "include $BED_ROOT/data/strongswan.d/overlayd.conf"
 }
 
+# Whether charon's SAs are the kernel's (in the VM), not libipsec's.
+kernel_esp() { [ -z "${BED_LIBIPSEC-kernel-libipsec}" ]; }
+
 # charon refuses to start while the pid in its pid file exists, a zombie included: always reap.
 charon_end() {
 	local pid

@@ -7,7 +7,7 @@
 # is on the wire in clear.
 BED_CAPTURE=1 BED_NAME=t_ondemand
 . "$(dirname "$0")/../netns/lib.sh"
-if [ -n "${BED_LIBIPSEC-kernel-libipsec}" ]; then
+if ! kernel_esp; then
 	echo "ok - t_ondemand: only where charon has kernel ESP # SKIP run it with make check-vm"
 	exit 0
 fi

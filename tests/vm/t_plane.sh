@@ -5,7 +5,7 @@
 # SAs carry the interface's id, and nothing reaches the overlay beside them.
 BED_CAPTURE=1 BED_NAME=t_plane
 . "$(dirname "$0")/../netns/lib.sh"
-if [ -n "${BED_LIBIPSEC-kernel-libipsec}" ]; then
+if ! kernel_esp; then
 	echo "ok - t_plane: only where charon has kernel ESP # SKIP run it with make check-vm"
 	exit 0
 fi
