@@ -137,11 +137,6 @@ static inline const char *bed_peer_of(const struct engine_effect *fx)
 	case ENGINE_FX_FW_UNDERLAY:
 		return fx->fw_underlay.peer;
 	case ENGINE_FX_NOTICE:
-	case ENGINE_FX_BUNDLE_STORE:
-	case ENGINE_FX_SESSION_OPEN:
-	case ENGINE_FX_SESSION_SEND:
-	case ENGINE_FX_SESSION_CLOSE:
-	case ENGINE_FX_NOTE_SEND:
 		return fx->notice.peer;
 	case ENGINE_FX_LOAD_KEY:
 	case ENGINE_FX_LIST_SAS:
@@ -149,6 +144,11 @@ static inline const char *bed_peer_of(const struct engine_effect *fx)
 	case ENGINE_FX_FW_BASE:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
+	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_SESSION_OPEN:
+	case ENGINE_FX_SESSION_SEND:
+	case ENGINE_FX_SESSION_CLOSE:
+	case ENGINE_FX_NOTE_SEND:
 		break;
 	}
 	return "";

@@ -139,6 +139,11 @@ static void seen(struct bed *b, const struct engine_effect *fx)
 	case ENGINE_FX_LIST_CONNS:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
+	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_SESSION_OPEN:
+	case ENGINE_FX_SESSION_SEND:
+	case ENGINE_FX_SESSION_CLOSE:
+	case ENGINE_FX_NOTE_SEND:
 	case ENGINE_FX_NOTICE:
 		break;
 	}
