@@ -390,6 +390,15 @@ void sa_down(struct engine *e, uint32_t id)
 		peer_dirty(e, sa->peer);
 }
 
+/* Nobody deleted it: its other end went silent. Where there is another way, that goes first. */
+static void sa_silent(const struct engine *e, const struct engine_sa_row *row)
+{
+	const struct sa *sa = sa_find(e, row->id);
+
+	if (sa && sa->peer && sa == sa->peer->best && row->state == ENGINE_IKE_ESTABLISHED)
+		sa->peer->ep++;
+}
+
 static struct sa *event_sa(struct engine *e, const struct engine_sa_row *row)
 {
 	struct sa *sa = sa_find(e, row->id);
@@ -432,6 +441,7 @@ void sas_event(struct engine *e, const struct engine_event *ev)
 		return;
 	}
 	if (ev->sa.change == ENGINE_SA_DOWN) {
+		sa_silent(e, row);
 		sa_down(e, row->id);
 		return;
 	}

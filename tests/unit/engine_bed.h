@@ -228,7 +228,7 @@ static inline void bed_row(struct bed *b, int i, struct bed_row *r)
 	bed_ts(b, r->child.remote_ts, &r->child.n_remote_ts, i);
 }
 
-static inline void bed_sa(struct bed *b, int i, bool up)
+static inline void bed_sa_as(struct bed *b, int i, bool up, enum engine_ike_state state)
 {
 	struct engine_event ev = {.type = ENGINE_EV_SA};
 	struct bed_row r;
@@ -238,8 +238,21 @@ static inline void bed_sa(struct bed *b, int i, bool up)
 	bed_row(b, i, &r);
 	b->up[i] = up;
 	ev.sa.change = up ? ENGINE_SA_UP : ENGINE_SA_DOWN;
+	r.row.state = state;
 	ev.sa.row = &r.row;
 	bed_step(b, &ev);
+}
+
+/* Down: one of the ends deleted it. */
+static inline void bed_sa(struct bed *b, int i, bool up)
+{
+	bed_sa_as(b, i, up, up ? ENGINE_IKE_ESTABLISHED : ENGINE_IKE_LEAVING);
+}
+
+/* Its other end went silent. */
+static inline void bed_sa_silent(struct bed *b, int i)
+{
+	bed_sa_as(b, i, false, ENGINE_IKE_ESTABLISHED);
 }
 
 /* ---- answers ---- */

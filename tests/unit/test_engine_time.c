@@ -90,6 +90,26 @@ static void late_approval_is_quiet(void **state)
 	bed_end(&b);
 }
 
+/* A tunnel that went silent: the next endpoint goes first; one that was deleted: the same. */
+static void silent_goes_elsewhere(void **state)
+{
+	static const char *const two[] = {"", ", endpoints: [192.0.2.2, 192.0.2.3]"};
+	static struct bed b;
+	(void)state;
+
+	bed_begin(&b, bed_policy(two, 2, 1), NULL, NOON_2026);
+	bed_pass(&b, 2 * US);
+	bed_sa(&b, 1, true);
+	bed_sa(&b, 1, false);
+	bed_pass(&b, US);
+	assert_int_equal(bed_look(&b, "b").endpoint.bytes[3], 2);
+	bed_sa(&b, 1, true);
+	bed_sa_silent(&b, 1);
+	bed_pass(&b, US);
+	assert_int_equal(bed_look(&b, "b").endpoint.bytes[3], 3);
+	bed_end(&b);
+}
+
 /* One that answers nothing is a different case: told, and the next endpoint. */
 static void silence_goes_on(void **state)
 {
@@ -254,6 +274,7 @@ int main(void)
 	        cmocka_unit_test(refused_is_tried_soon),
 	        cmocka_unit_test(late_approval_is_quiet),
 	        cmocka_unit_test(silence_goes_on),
+	        cmocka_unit_test(silent_goes_elsewhere),
 	        cmocka_unit_test(second_waits_a_second),
 	        cmocka_unit_test(lost_goes_at_once),
 	        cmocka_unit_test(two_clocks),
