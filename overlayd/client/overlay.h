@@ -29,6 +29,8 @@
 #ifndef OVERLAY_H
 #define OVERLAY_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -55,6 +57,12 @@ void overlay_close(struct overlay *overlay);
  */
 int overlay_request(struct overlay *overlay, const char *method, const char *params, char **result,
         int timeout_ms);
+
+/*
+ * The same for a method that takes a file (load): data goes beside the request and may be larger.
+ */
+int overlay_request_file(struct overlay *overlay, const char *method, const char *params,
+        const void *data, size_t len, char **result, int timeout_ms);
 
 /* Ask for events: topics is a JSON array of names as text, or NULL for all. Errors as above. */
 int overlay_subscribe(struct overlay *overlay, const char *topics, int timeout_ms);

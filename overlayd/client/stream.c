@@ -100,7 +100,31 @@ void stream_close(struct stream *stream)
 	wire_reader_clear(&stream->reader);
 }
 
-int stream_send(struct stream *stream, const json_t *header, int64_t deadline, bool *partly)
+/* send(), with the descriptor where there is one. */
+static ssize_t send_some(int fd, const uint8_t *bytes, size_t len, int file)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr head;
+	} room = {{0}};
+	struct iovec iov = {(void *)(uintptr_t)bytes, len};
+	struct msghdr head = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (file >= 0) {
+		head.msg_control = room.bytes;
+		head.msg_controllen = sizeof(room.bytes);
+		room.head = (struct cmsghdr){
+		        .cmsg_len = CMSG_LEN(sizeof(int)),
+		        .cmsg_level = SOL_SOCKET,
+		        .cmsg_type = SCM_RIGHTS,
+		};
+		memcpy(CMSG_DATA(&room.head), &file, sizeof(int));
+	}
+	return sendmsg(fd, &head, MSG_NOSIGNAL);
+}
+
+int stream_send(
+        struct stream *stream, const json_t *header, int file, int64_t deadline, bool *partly)
 {
 	uint8_t *bytes;
 	size_t len, at = 0;
@@ -110,7 +134,7 @@ int stream_send(struct stream *stream, const json_t *header, int64_t deadline, b
 	if (rc < 0)
 		return rc;
 	while (at < len) {
-		ssize_t n = send(stream->fd, bytes + at, len - at, MSG_NOSIGNAL);
+		ssize_t n = send_some(stream->fd, bytes + at, len - at, at ? -1 : file);
 
 		if (n > 0)
 			at += (size_t)n;

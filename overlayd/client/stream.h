@@ -27,8 +27,10 @@ int64_t stream_deadline(int timeout_ms);
 int stream_connect(struct stream *stream, const char *path, int64_t deadline);
 void stream_close(struct stream *stream);
 
-/* -ETIMEDOUT leaves a part of the message sent when *partly is set: the stream is lost then. */
-int stream_send(struct stream *stream, const json_t *header, int64_t deadline, bool *partly);
+/* file: a descriptor that goes with the first byte, or -1; borrowed. -ETIMEDOUT leaves a part of the
+ * message sent when *partly is set: the stream is lost then. */
+int stream_send(
+        struct stream *stream, const json_t *header, int file, int64_t deadline, bool *partly);
 
 /* The next message, from what was read before or from the socket. -ETIMEDOUT, -ECONNRESET (also
  * for a clean end of stream), or what wire_reader_feed() says. */

@@ -48,6 +48,7 @@ static void call_free(struct control_call *call)
 	if (client)
 		call_detach(call);
 	json_decref(call->detail);
+	file_close(&call->file);
 	free(call);
 	if (client)
 		client_call_ended(client);
@@ -169,6 +170,10 @@ static void call_run(struct control_call *call, const char *name, const json_t *
 		control_call_fail(call, rc);
 		return;
 	}
+	if (call->method->file) {
+		call->file = call->client->file;
+		call->client->file = -1;
+	}
 	control_log(control, call->method->logged ? LOG_NOTICE : LOG_DEBUG,
 	        "%s asked by user %u (process %d)", name, (unsigned)call->caller.uid,
 	        (int)call->caller.pid);
@@ -201,6 +206,7 @@ void call_request(struct client *client, const struct wire_msg *msg)
 		return;
 	}
 	call->client = client;
+	call->file = -1;
 	call->caller = client->caller;
 	call->id = json_integer_value(id);
 	DL_APPEND(client->calls, call);

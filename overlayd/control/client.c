@@ -275,7 +275,7 @@ static void client_parse(struct client *client)
 
 static void client_read(struct client *client)
 {
-	ssize_t n = recv(client->fd, client->in, sizeof(client->in), MSG_DONTWAIT);
+	ssize_t n = file_receive(client);
 
 	if (n > 0) {
 		client->in_at = 0;
@@ -283,6 +283,8 @@ static void client_read(struct client *client)
 		client_parse(client);
 	} else if (!n) {
 		client->at_eof = true;
+	} else if (errno == EPROTO) {
+		client_end(client, EPROTO, "a second file came before the first was asked for");
 	} else if (errno != EAGAIN && errno != EINTR) {
 		client_drop(client);
 	}
@@ -392,6 +394,7 @@ void client_free(struct client *client)
 	sd_event_source_disable_unref(client->timer);
 	sd_event_source_disable_unref(client->again);
 	wire_reader_clear(&client->reader);
+	file_close(&client->file);
 	close(client->fd);
 	free(client);
 }
@@ -441,6 +444,7 @@ int client_new(struct control *control, int fd)
 	}
 	client->control = control;
 	client->fd = fd;
+	client->file = -1;
 	client->out_last = &client->out;
 	client->active = client->begun = control_now(control);
 	wire_reader_init(&client->reader, WIRE_PAYLOAD_MAX_IN);

@@ -39,9 +39,9 @@
 
 /* Rights of a client, as bits; a method needs all that its row names. */
 enum control_right {
-	CONTROL_MAY_LOOK = 1 << 0,   /* status, denied, version, events */
-	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor: shows the policy */
-	CONTROL_MAY_CHANGE = 1 << 2, /* reload */
+	CONTROL_MAY_LOOK = 1 << 0,   /* status, members, denied, version, events */
+	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor, bundle: shows the policy */
+	CONTROL_MAY_CHANGE = 1 << 2, /* reload, load */
 	CONTROL_MAY_ALL = CONTROL_MAY_LOOK | CONTROL_MAY_ASK | CONTROL_MAY_CHANGE,
 };
 
@@ -76,7 +76,14 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *   "state": "ready" | "degraded" | "starting", "why": "" or one sentence,
  *   "node":   {"name": "head1" or null when the policy does not know our key,
  *              "fingerprint": "SHA256:...", "address4": "10.77.0.1", "address6": "fd..."},
- *   "policy": {"in_force": true, "loaded": 1700000000, "error": null or the report as text},
+ *   "policy": {"in_force": true, "loaded": 1700000000, "error": null or the report as text,
+ *              "last_good": false, "files": "in force" | "differ" (from the signed bundle) |
+ *              "broken" | "none" (a node with a bundle needs none)},
+ *   "bundle": null (no cluster key: the files are in force) or
+ *             {"key": "minisign's id of the cluster key", "serial": 7 (0: none yet, the files
+ *              are), "digest": "hex" or null, "issued": 1700000000 or null, "stored": true,
+ *              "why": "" or why it is not kept on disk, "fork": false, "n_members": 12 (active,
+ *              this node too), "n_applied": 11, "sessions": 2},
  *   "plane":  {"kind": "xfrm" | "libipsec" | "none", "device": "ipsec0", "mtu": 1400, "why": "",
  *              "path_mtu": 1500, "path_to": "192.0.2.10" (the narrowest underlay path in use)},
  *   "charon": {"connected": true, "version": "5.9.8", "why": ""},
@@ -102,6 +109,29 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *   Answered when the plan that follows is done (or CONTROL_LATER until then). A bad policy:
  *   -EINVAL with detail {"report": "policy.yaml:3:4: error: ...\n..."}; the old one stays.
  *
+ * load, with a file -> as reload, and {"verdict": "applied" | "same", "digest": "hex"}
+ *   The file is a signed bundle (policy/bundle.h) of up to BUNDLE_FILE_MAX bytes, too large for a
+ *   request. So it is passed as a descriptor (SCM_RIGHTS) with the request's first byte: memory
+ *   of memfd_create(2), sealed against writing and shrinking, so that reading it cannot hang and
+ *   it cannot change meanwhile. One descriptor at a time; liboverlay: overlay_request_file().
+ *   Answered when the plan that follows is done. Refused: -ENOKEY (this node has no cluster key,
+ *   or another one), -EKEYREJECTED (changed since it was signed), -EPROTONOSUPPORT (a format of
+ *   another release), -ESTALE (roll-back, fork, another parent or cluster), -EINVAL (no bundle, or
+ *   no file); what is in force stays.
+ *
+ * bundle -> {"serial": 7, "digest": "hex", "issued": 1700000000, "file": "the file's text"}
+ *   The signed bundle in force. -ENOENT: none is.
+ *
+ * members {"refresh": true} -> {"serial": 7 (0: no bundle is in force), "digest": "hex" or null,
+ *   "n_members": 12, "n_applied": 11, "now": 1700000100,
+ *   "members": [ {"name": "node17", "self": false, "seed": false,
+ *       "serial": 7 or null (it has not said), "applied": true (exactly the one in force here),
+ *       "said": 1700000000 or null (when that was heard here), "release": "0.1.0" or "",
+ *       "state": as of a peer in status, or "self", or "indirect" (no tunnel joins it with this
+ *                node), "session": true, "why": "" or why there is no session} ] }
+ *   By each member's own signed word. Sorted by name, this node too. With refresh the seeds are
+ *   asked for what they know; their answers are waited for up to MEMBERS_WAIT_MS.
+ *
  * explain {"from": "node17", "to": "head1", "port": "tcp/17001"} ->
  *   {"allow": true, "text": "...", "file": "policy.yaml" or null, "line": 12 or null}
  *   by the policy in force. Unknown peer: -ENOENT; bad port: -EINVAL.
@@ -119,6 +149,9 @@ struct control_ops {
 	control_op *firewall;
 	control_op *denied;
 	control_op *reload;
+	control_op *load;
+	control_op *bundle;
+	control_op *members;
 	control_op *explain;
 	control_op *doctor;
 	/* A line for the journal; priority as in syslog(3). May be NULL. */
@@ -159,6 +192,11 @@ void control_free(struct control *control);
 const struct control_caller *control_call_caller(const struct control_call *call);
 /* Has the client gone? Then long work for it may stop; the call must still be ended. */
 bool control_call_gone(const struct control_call *call);
+/*
+ * The file that came with the request: *data is the caller's, NUL behind it. -ENODATA: none came;
+ * -EINVAL: it is not sealed memory; -EFBIG: more than max bytes; -ENOMEM, -EIO.
+ */
+int control_call_file(struct control_call *call, size_t max, char **data, size_t *len);
 /* One sentence for the error that is about to be returned. */
 __attribute__((format(printf, 2, 3))) void control_call_why(
         struct control_call *call, const char *format, ...);

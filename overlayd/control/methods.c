@@ -52,7 +52,10 @@ static const struct method methods[] = {
         {"firewall", CONTROL_MAY_ASK, OP(firewall)},
         {"explain", CONTROL_MAY_ASK, OP(explain)},
         {"doctor", CONTROL_MAY_ASK, OP(doctor)},
+        {"bundle", CONTROL_MAY_ASK, OP(bundle)},
+        {"members", CONTROL_MAY_LOOK, OP(members)},
         {"reload", CONTROL_MAY_CHANGE, OP(reload), .logged = true},
+        {"load", CONTROL_MAY_CHANGE, OP(load), .logged = true, .file = true},
 };
 
 const struct method *method_find(const char *name)

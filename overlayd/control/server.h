@@ -6,6 +6,7 @@
  *   control.c   the server: accept, limits, publish
  *   client.c    one connection: bytes in, bytes out, its deadlines
  *   call.c      one request: its answer, now or later
+ *   file.c      the file that came with a request
  *   methods.c   the table of methods and what each needs
  */
 #ifndef OVERLAYD_CONTROL_SERVER_H
@@ -29,6 +30,7 @@ struct client {
 	struct client *prev, *next;
 	struct control *control;
 	int fd;
+	int file; /* came with the bytes of a request that is not whole yet; -1: none */
 	sd_event_source *io;
 	sd_event_source *timer; /* one, for the nearest of all its deadlines */
 	sd_event_source *again; /* handle what is left in in[] */
@@ -74,6 +76,7 @@ struct control_call {
 	struct control_caller caller;
 	json_int_t id;
 	const struct method *method;
+	int file; /* -1: none */
 	json_t *detail;
 	char why[CONTROL_TEXT_MAX];
 };
@@ -104,6 +107,11 @@ void client_event(struct client *client, const uint8_t *bytes, size_t len);
 /* A call ended: there may be room for the next. */
 void client_call_ended(struct client *client);
 
+/* file.c */
+/* Like recv(), into in[]; what file comes is the client's. -EPROTO: there is one already. */
+ssize_t file_receive(struct client *client);
+void file_close(int *fd);
+
 /* call.c */
 /* A whole request. One that is no request ends the client. */
 void call_request(struct client *client, const struct wire_msg *msg);
@@ -114,6 +122,7 @@ struct method {
 	const char *name;
 	unsigned needs; /* enum control_right */
 	bool logged;    /* changes something: who did it stands in the journal */
+	bool file;      /* takes a file */
 	control_op *builtin;
 	size_t op; /* offset in struct control_ops */
 };

@@ -134,6 +134,21 @@ static int bed_explain(void *user, struct control_call *call, const json_t *para
 	return 0;
 }
 
+/* {"max": n}: what came as a file, by its length and last byte. */
+static int bed_load(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	size_t max = (size_t)json_integer_value(json_object_get(params, "max")), len;
+	char *data;
+	int rc = control_call_file(call, max ? max : 1 << 25, &data, &len);
+
+	(void)user;
+	if (rc)
+		return rc;
+	*out = json_pack("{s:I, s:i}", "len", (json_int_t)len, "last", len ? data[len - 1] : -1);
+	free(data);
+	return 0;
+}
+
 static void bed_log(void *user, int priority, const char *text)
 {
 	struct bed_host *host = user;
@@ -149,6 +164,7 @@ static const struct control_ops bed_ops = {
         .firewall = bed_firewall,
         .denied = bed_denied,
         .reload = bed_reload,
+        .load = bed_load,
         .explain = bed_explain,
         .log = bed_log,
 };
