@@ -58,6 +58,18 @@ const struct policy_peer *policy_peer_by_key(
 	        sizeof(*key));
 }
 
+const struct policy_peer *policy_peer_by_old_key(
+        const struct policy *policy, const struct policy_key *key)
+{
+	const struct policy_peer *peer;
+
+	if (!full_of(policy)->by_old_key)
+		return NULL;
+	peer = peer_search(policy, full_of(policy)->by_old_key,
+	        offsetof(struct policy_peer, old_key), key, sizeof(*key));
+	return peer && peer->has_old_key ? peer : NULL;
+}
+
 const struct policy_peer *policy_peer_by_addr(
         const struct policy *policy, const struct policy_addr *addr)
 {

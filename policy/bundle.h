@@ -9,8 +9,9 @@
  *
  * The text is lines of compact JSON, each with one newline. The first is the head:
  *
- *   {"overlayd-bundle":1,"cluster":"hpc","issued":1700000000,"parent_serial":6,"parent":"HEX",
- *    "serial":7}                                          (one line; a parent is both or none)
+ *   {"overlayd-bundle":1,"cluster":"hpc","issued":1700000000,"next_key":"RW...",
+ *    "parent_serial":6,"parent":"HEX","serial":7}
+ *                          (one line; a parent is both or none; next_key: see "whose bundles count")
  *
  * and the others are sorted by their bytes, each an object that begins with what it is:
  *
@@ -18,7 +19,8 @@
  *   {"builtin":"ssh","ports":["tcp/22"]}                  so that all releases mean the same ports
  *   {"failover":"pbs","address":"10.77.255.1","holders":["head1","head2"]}
  *   {"manage":"00000","from":"192.0.2.0/24","service":"ssh"}
- *   {"peer":"n1","key":"ssh-ed25519 AAAA... comment","address":"10.77.0.17","site":"hq",
+ *   {"peer":"n1","key":"ssh-ed25519 AAAA... comment","old_key":"ssh-ed25519 AAAA...",
+ *    "old_until":"2030-01-01T00:00:00Z","address":"10.77.0.17","address6":"fd12:...:17","site":"hq",
  *    "roles":["exec"],"endpoints":["192.0.2.1:4500"],"until":"2030-01-01T00:00:00Z","hours":"..."}
  *   {"role":"spare"}                                                       listed under `roles:`
  *   {"service":"web","ports":["tcp/80","tcp/443"]}
@@ -47,11 +49,14 @@
 #define BUNDLE_LINES_MAX 40000U /* what a policy's own limits allow, and slack */
 #define BUNDLE_FILE_MAX (BUNDLE_MAX + MINISIGN_TEXT_MAX)
 #define BUNDLE_ERROR_MAX 512U
+#define BUNDLE_KEPT_MAX (BUNDLE_FILE_MAX + 256U)
 
 struct bundle_head {
 	char cluster[POLICY_NAME_MAX + 1];
 	uint64_t serial;
 	int64_t issued; /* epoch seconds, by the signer's clock */
+	bool has_next_key;
+	struct minisign_public next_key; /* bundles that it signs count too, from now on */
 	bool has_parent;
 	uint64_t parent_serial;
 	uint8_t parent[32]; /* digest of the bundle that this one was made to follow */
@@ -71,7 +76,14 @@ void bundle_digest_print(const uint8_t digest[32], char buf[65]);
  */
 int bundle_make(const struct policy *policy, const struct bundle_head *parent, int64_t issued,
         char **out, size_t *len, char *err, size_t err_size);
-/* The file: the text, and its signature; free() it. -EINVAL: this is no bundle; -ENOMEM, -EIO. */
+/* The same, and it names the key that is to sign after this one; NULL: none. */
+int bundle_make_next(const struct policy *policy, const struct bundle_head *parent, int64_t issued,
+        const struct minisign_public *next_key, char **out, size_t *len, char *err,
+        size_t err_size);
+/*
+ * The file: the text, and its signature; free() it. -EINVAL: this is no bundle, or it names the
+ * signing key itself as the next one; -ENOMEM, -EIO.
+ */
 int bundle_seal(const char *data, size_t len, const struct minisign_secret *secret, char **out,
         size_t *out_len, char *err, size_t err_size);
 
@@ -98,6 +110,45 @@ int bundle_head_read(
 /* Text -> policy, without a signature: verify first. head may be NULL. */
 int bundle_parse(const char *data, size_t len, struct bundle_head *head, struct policy **out,
         struct policy_report *report);
+
+/* ---- whose bundles count */
+
+/*
+ * The cluster key rotates: a bundle that the present key signed names the next one. From then on
+ * a node takes bundles of both; as soon as it took one that the next key signed, only of that.
+ * `first` is what the node was told by its admin (cluster.pub); the rest follows from the bundle
+ * in force and is kept with it, so that cluster.pub need not be changed on any node. An admin who
+ * changes it all the same is obeyed: then only bundles of that key count. A node that was away
+ * from the naming of a key until the first bundle of it needs just that.
+ */
+struct bundle_trust {
+	struct minisign_public first;
+	struct minisign_public key; /* signed the one in force; before there is one: first */
+	bool has_next;
+	struct minisign_public next; /* named by the one in force */
+};
+void bundle_trust_begin(struct bundle_trust *trust, const struct minisign_public *first);
+/* With which key bundle_open() is to open this file: by the key id in its signature. */
+const struct minisign_public *bundle_trust_pick(
+        const struct bundle_trust *trust, const char *file, size_t len);
+/* It is in force now, and was opened with `signer` (which may be a part of trust). */
+void bundle_trust_follow(struct bundle_trust *trust, const struct minisign_public *signer,
+        const struct bundle_head *head);
+/*
+ * What is kept on disk: the file in force, behind one line that says whose it is:
+ *   {"overlayd-kept":1,"first":"RW...","key":"RW..."}
+ * so that both are replaced at once. free() it. -ENOMEM.
+ */
+int bundle_keep(const struct bundle_trust *trust, const char *file, size_t len, char **out,
+        size_t *out_len);
+/*
+ * At start, behind bundle_trust_begin(): the file in it (points into kept) and the key to open it
+ * with; then bundle_trust_follow(). -EINVAL: the line is damaged. Without a line the file is taken
+ * as it is.
+ */
+int bundle_kept(struct bundle_trust *trust, const char *kept, size_t len,
+        struct minisign_public *signer, const char **file, size_t *file_len, char *err,
+        size_t err_size);
 
 /* ---- which one is in force */
 

@@ -92,6 +92,15 @@ bool bun_hex(struct bun_cursor *c, uint8_t out[32])
 	return true;
 }
 
+bool bun_key(struct bun_cursor *c, struct minisign_public *out)
+{
+	if ((size_t)(c->end - c->at) < BUN_KEY_LEN || *c->at == '\n' ||
+	        minisign_public_parse(c->at, BUN_KEY_LEN, out, NULL, 0))
+		return false;
+	c->at += BUN_KEY_LEN;
+	return true;
+}
+
 /* ---- the head */
 
 static bool cluster_take(struct bun_cursor *c, char name[POLICY_NAME_MAX + 1])
@@ -116,6 +125,9 @@ static bool fields_take(struct bun_cursor *c, struct bundle_head *head)
 	        !bun_literal(c, "\",\"issued\":") || !bun_number(c, INT64_MAX, &issued))
 		return false;
 	head->issued = (int64_t)issued;
+	head->has_next_key = bun_literal(c, ",\"next_key\":\"");
+	if (head->has_next_key && (!bun_key(c, &head->next_key) || !bun_literal(c, "\"")))
+		return false;
 	head->has_parent = bun_literal(c, ",\"parent_serial\":");
 	if (head->has_parent && (!bun_number(c, INT64_MAX, &head->parent_serial) ||
 	                                !bun_literal(c, ",\"parent\":\"") ||

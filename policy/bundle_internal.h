@@ -22,6 +22,9 @@ struct bun_cursor {
 bool bun_literal(struct bun_cursor *c, const char *text);
 bool bun_number(struct bun_cursor *c, uint64_t max, uint64_t *out);
 bool bun_hex(struct bun_cursor *c, uint8_t out[32]);
+/* The cluster's key in base64. */
+#define BUN_KEY_LEN 56U
+bool bun_key(struct bun_cursor *c, struct minisign_public *out);
 
 /* Writes the text, whatever the policy holds. 0, -ENOMEM. */
 int bun_write(const struct policy *policy, const struct bundle_head *head, char **out, size_t *len);

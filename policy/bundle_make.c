@@ -105,9 +105,19 @@ static void peer_write(FILE *out, const struct policy *policy, const struct poli
 	if (*peer->comment)
 		snprintf(text + len, sizeof(text) - len, " %s", peer->comment);
 	field_write(out, "key", text);
+	if (peer->has_old_key) {
+		policy_key_print(&peer->old_key, text, sizeof(text));
+		field_write(out, "old_key", text);
+		pol_until_print(peer->old_until, text, sizeof(text));
+		field_write(out, "old_until", text);
+	}
 	if (peer->addr4.family) {
 		policy_addr_print(&peer->addr4, text, sizeof(text));
 		field_write(out, "address", text);
+	}
+	if (peer->addr6_given) {
+		policy_addr_print(&peer->addr6, text, sizeof(text));
+		field_write(out, "address6", text);
 	}
 	field_write(out, "site", policy->sites[peer->site].name);
 	for (size_t i = 0; i < peer->n_roles; i++)
@@ -182,10 +192,14 @@ static void tests_write(FILE *out, const struct policy *policy)
 
 static void head_write(FILE *out, const struct bundle_head *head)
 {
-	char parent[65];
+	char parent[65], key[57];
 
 	fprintf(out, "{\"overlayd-bundle\":%u,\"cluster\":\"%s\",\"issued\":%" PRId64,
 	        BUNDLE_FORMAT, head->cluster, head->issued);
+	if (head->has_next_key) {
+		minisign_public_line(&head->next_key, key);
+		field_write(out, "next_key", key);
+	}
 	if (head->has_parent) {
 		bundle_digest_print(head->parent, parent);
 		fprintf(out, ",\"parent_serial\":%" PRIu64 ",\"parent\":\"%s\"",
@@ -272,6 +286,12 @@ static int parent_check(const struct policy *policy, const struct bundle_head *p
 int bundle_make(const struct policy *policy, const struct bundle_head *parent, int64_t issued,
         char **out, size_t *len, char *err, size_t err_size)
 {
+	return bundle_make_next(policy, parent, issued, NULL, out, len, err, err_size);
+}
+
+int bundle_make_next(const struct policy *policy, const struct bundle_head *parent, int64_t issued,
+        const struct minisign_public *next_key, char **out, size_t *len, char *err, size_t err_size)
+{
 	struct bundle_head head = {.serial = policy->serial, .issued = issued};
 	char *text;
 	size_t size;
@@ -287,6 +307,9 @@ int bundle_make(const struct policy *policy, const struct bundle_head *parent, i
 		head.parent_serial = parent->serial;
 		memcpy(head.parent, parent->digest, sizeof(head.parent));
 	}
+	head.has_next_key = next_key != NULL;
+	if (next_key)
+		head.next_key = *next_key;
 	ret = bun_write(policy, &head, &text, &size);
 	if (ret)
 		return bun_fail(ret, err, err_size, "there is not enough memory for the bundle");

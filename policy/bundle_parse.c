@@ -42,6 +42,27 @@ static int writing_check(const struct policy *policy, const struct bundle_head *
 	return -EINVAL;
 }
 
+/* An old key counts for a short time only, whatever the files say. */
+static int rotations_check(
+        const struct policy *policy, const struct bundle_head *head, struct policy_report *report)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < policy->n_peers; i++) {
+		const struct policy_peer *peer = &policy->peers[i];
+
+		if (!peer->has_old_key || peer->old_until - POLICY_OLD_KEY_MAX_S <= head->issued)
+			continue;
+		pol_report_fault(report, peer->where,
+		        "the old key of %s is to count for more than %u h after the bundle's "
+		        "issue: "
+		        "set its old_until to an earlier time",
+		        peer->name, POLICY_OLD_KEY_MAX_S / 3600);
+		ret = -EINVAL;
+	}
+	return ret;
+}
+
 int bundle_parse(const char *data, size_t len, struct bundle_head *head, struct policy **out,
         struct policy_report *report)
 {
@@ -57,6 +78,8 @@ int bundle_parse(const char *data, size_t len, struct bundle_head *head, struct 
 		return ret;
 	}
 	ret = pol_parse(&file, 1, bun_tree, &read, &policy, report);
+	if (ret == 0)
+		ret = rotations_check(policy, &read, report);
 	if (ret == 0)
 		ret = writing_check(policy, &read, data, len, report);
 	if (ret) {
@@ -128,6 +151,11 @@ int bundle_seal(const char *data, size_t len, const struct minisign_secret *secr
 
 	if (ret)
 		return ret;
+	if (head.has_next_key &&
+	        memcmp(head.next_key.id, secret->pub.id, sizeof(secret->pub.id)) == 0)
+		return bun_fail(-EINVAL, err, err_size,
+		        "the next key is the one that signs now, or has its id: make another with "
+		        "`overlayctl key`");
 	snprintf(trusted, sizeof(trusted), "overlayd bundle: cluster %s, serial %" PRIu64,
 	        head.cluster, head.serial);
 	ret = minisign_sign(secret, data, len, "signature from overlayctl", trusted, false, &sig);

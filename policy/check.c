@@ -16,6 +16,14 @@ static int by_key(const void *a, const void *b, void *peers)
 	        sizeof(struct policy_key));
 }
 
+static int by_old_key(const void *a, const void *b, void *peers)
+{
+	const struct policy_peer *all = peers;
+
+	return memcmp(&all[*(const uint32_t *)a].old_key, &all[*(const uint32_t *)b].old_key,
+	        sizeof(struct policy_key));
+}
+
 static int by_addr4(const void *a, const void *b, void *peers)
 {
 	const struct policy_peer *all = peers;
@@ -75,18 +83,48 @@ static void duplicates_check(struct pol_ctx *ctx)
 {
 	static const struct policy_key no_key;
 	const struct policy_peer *peers = ctx->policy->peers;
-	const uint32_t *key = ctx->full->by_key, *addr4 = ctx->full->by_addr4;
+	const uint32_t *key = ctx->full->by_key, *addr4 = ctx->full->by_addr4,
+	               *addr6 = ctx->full->by_addr6;
 
 	for (size_t i = 1; i < ctx->n_peers; i++) {
 		if (memcmp(&peers[key[i]].key, &no_key, sizeof(no_key)) != 0 &&
 		        by_key(&key[i - 1], &key[i], (void *)(uintptr_t)peers) == 0)
 			duplicate_fault(ctx, key[i - 1], key[i], "key",
 			        "a node is its key, so delete one of them");
+		if ((peers[addr6[i - 1]].addr6_given || peers[addr6[i]].addr6_given) &&
+		        by_addr6(&addr6[i - 1], &addr6[i], (void *)(uintptr_t)peers) == 0)
+			duplicate_fault(ctx, addr6[i - 1], addr6[i], "IPv6 address",
+			        "delete the address6 of one of them");
 		if (peers[addr4[i]].addr4.family &&
 		        by_addr4(&addr4[i - 1], &addr4[i], (void *)(uintptr_t)peers) == 0)
 			duplicate_fault(
 			        ctx, addr4[i - 1], addr4[i], "address", "give one of them another");
 	}
+}
+
+/* An old key is still a key: of nobody else. */
+static void old_keys_check(struct pol_ctx *ctx)
+{
+	static const char mend[] = "a node is its key, so delete one of them";
+	const struct policy *policy = ctx->policy;
+	const uint32_t *index = NULL;
+
+	for (uint32_t i = 0; i < ctx->n_peers; i++) {
+		const struct policy_peer *peer = &policy->peers[i], *other;
+
+		if (!peer->has_old_key)
+			continue;
+		if (!index)
+			index = ctx->full->by_old_key = index_make(ctx, by_old_key);
+		other = policy_peer_by_key(policy, &peer->old_key);
+		if (other && other != peer)
+			duplicate_fault(ctx, (uint32_t)(other - policy->peers), i,
+			        "key (here the old one)", mend);
+	}
+	for (size_t i = 1; index && i < ctx->n_peers; i++)
+		if (policy->peers[index[i]].has_old_key &&
+		        by_old_key(&index[i - 1], &index[i], (void *)(uintptr_t)policy->peers) == 0)
+			duplicate_fault(ctx, index[i - 1], index[i], "old key", mend);
 }
 
 /* One tunnel is named peer.failover, so no peer may have such a name. */
@@ -163,6 +201,7 @@ void pol_check(struct pol_ctx *ctx)
 	ctx->full->by_addr4 = index_make(ctx, by_addr4);
 	ctx->full->by_addr6 = index_make(ctx, by_addr6);
 	duplicates_check(ctx);
+	old_keys_check(ctx);
 	failovers_check(ctx);
 	if (ctx->errors == 0)
 		pol_check_paths(ctx);

@@ -83,6 +83,15 @@ static struct text until_text(const struct policy_peer *peer)
 	return text;
 }
 
+static struct text old_until_text(const struct policy_peer *peer)
+{
+	struct text text = {""};
+
+	if (peer->has_old_key)
+		pol_until_print(peer->old_until, text.s, sizeof(text.s));
+	return text;
+}
+
 static void roles_diff(
         struct pol_differ *d, const struct policy_peer *a, const struct policy_peer *b)
 {
@@ -112,8 +121,15 @@ static void peer_diff(
 	if (memcmp(&a->key, &b->key, sizeof(a->key)) != 0) {
 		policy_key_fingerprint(&a->key, x);
 		policy_key_fingerprint(&b->key, y);
-		pol_row(d, POLICY_REKEYED, b->name, "key %s -> %s", x, y);
+		pol_row(d, POLICY_REKEYED, b->name, "key %s -> %s%s", x, y,
+		        b->has_old_key && memcmp(&b->old_key, &a->key, sizeof(a->key)) == 0
+		                ? ", without a cut: the old one counts for a while"
+		                : "");
 	}
+	value_row(d, b->name, "old key until", old_until_text(a).s, old_until_text(b).s);
+	if (a->addr6_given || b->addr6_given)
+		value_row(
+		        d, b->name, "IPv6 address", addr_text(&a->addr6).s, addr_text(&b->addr6).s);
 	if (memcmp(&a->addr4, &b->addr4, sizeof(a->addr4)) != 0)
 		pol_row(d, POLICY_READDRESSED, b->name, "%s -> %s",
 		        a->addr4.family ? addr_text(&a->addr4).s : "none",

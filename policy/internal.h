@@ -37,6 +37,7 @@ struct pol_full {
 	const struct pol_tz **zones; /* of sites[i] */
 	const bool *role_declared;   /* of roles[i]: may be empty */
 	const uint32_t *by_key;      /* peers, sorted by key */
+	const uint32_t *by_old_key;  /* NULL: none has one */
 	const uint32_t *by_addr4;
 	const uint32_t *by_addr6;
 };

@@ -18,7 +18,8 @@ const struct pol_keys pol_keys_manage = {"a manage rule", LIST("from", "service"
 const struct pol_keys pol_keys_failover = {
         "a failover address", LIST("address", "holders"), LIST("lease")};
 const struct pol_keys pol_keys_peer = {"a peer",
-        LIST("key", "address", "site", "roles", "endpoints", "until", "hours"),
+        LIST("key", "old_key", "old_until", "address", "address6", "site", "roles", "endpoints",
+                "until", "hours"),
         LIST("subnets", "gateway")};
 const struct pol_keys pol_keys_test = {"a test", LIST("from", "to", "port", "expect"), NULL};
 

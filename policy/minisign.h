@@ -90,6 +90,8 @@ int minisign_secret_parse(const char *text, size_t len, const char *passphrase,
 int minisign_sign(const struct minisign_secret *secret, const void *data, size_t len,
         const char *comment, const char *trusted, bool legacy, char **out);
 
+/* Whose signature it claims to be. -EINVAL: it is none. */
+int minisign_signer(const char *sig, size_t sig_len, uint8_t id[8]);
 /* What a good signature says beside that it is good. */
 struct minisign_claim {
 	bool legacy;

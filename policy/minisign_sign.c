@@ -149,6 +149,16 @@ static bool parts_take(const char *sig, size_t len, struct parts *parts)
 	       msig_base64_take(&line, parts->global, sizeof(parts->global));
 }
 
+int minisign_signer(const char *sig, size_t sig_len, uint8_t id[8])
+{
+	struct parts parts;
+
+	if (!parts_take(sig, sig_len, &parts))
+		return -EINVAL;
+	memcpy(id, parts.file.id, sizeof(parts.file.id));
+	return 0;
+}
+
 static int parts_judge(const struct minisign_public *key, const void *data, size_t len,
         const struct parts *parts, char *err, size_t err_size)
 {

@@ -329,6 +329,32 @@ static void peer_address(struct pol_ctx *ctx, const struct pol_node *body, struc
 		peer->addr4 = addr;
 }
 
+/* Kept from a former key; else it follows from the key. */
+static void peer_address6(
+        struct pol_ctx *ctx, const struct pol_node *body, struct policy_peer *peer)
+{
+	const struct policy_prefix *overlay = &ctx->policy->overlay6;
+	const struct pol_node *node = pol_get(body, "address6");
+	const char *text = node ? pol_text(ctx, node, "an IPv6 address") : NULL;
+	char network[INET6_ADDRSTRLEN + 4];
+	struct policy_addr addr;
+
+	if (!text)
+		return;
+	pol_prefix_print(overlay, network, sizeof(network));
+	if (policy_addr_parse(text, &addr) || addr.family != AF_INET6 ||
+	        !policy_prefix_contains(overlay, &addr) ||
+	        pol_addr_is_network(&addr, overlay->len)) {
+		pol_error(ctx, pol_at(ctx, node),
+		        "'%.60s' is no address of this cluster's IPv6 overlay %s: delete the line, "
+		        "unless it keeps the address of a former key",
+		        text, network);
+		return;
+	}
+	peer->addr6 = addr;
+	peer->addr6_given = true;
+}
+
 static void peer_site(struct pol_ctx *ctx, const struct pol_node *body, struct policy_peer *peer)
 {
 	const struct pol_node *node = pol_get(body, "site");
@@ -370,6 +396,37 @@ static void peer_until(struct pol_ctx *ctx, const struct pol_node *body, struct 
 		        text);
 }
 
+/* The key before this one, and until when it counts. */
+static void peer_old_key(struct pol_ctx *ctx, const struct pol_node *body, struct policy_peer *peer)
+{
+	const struct pol_node *node = pol_get(body, "old_key"), *until = pol_get(body, "old_until");
+	const char *text = node ? pol_text(ctx, node, "a public key") : NULL, *fault, *date;
+
+	if (!text) {
+		if (until && !node)
+			pol_error(ctx, pol_at(ctx, until), "there is no old_key: delete old_until");
+		return;
+	}
+	fault = pol_key_fault(text, &peer->old_key, NULL);
+	if (fault) {
+		pol_error(ctx, pol_at(ctx, node), "this key %s", fault);
+		return;
+	}
+	if (memcmp(&peer->old_key, &peer->key, sizeof(peer->key)) == 0)
+		pol_error(ctx, pol_at(ctx, node),
+		        "the old key is the same as the key: delete old_key and old_until");
+	until = pol_need(ctx, body, "old_until", "this old_key", "old_until: a time, soon");
+	date = until ? pol_text(ctx, until, "a time such as 2026-12-31T18:00Z") : NULL;
+	if (!date)
+		return;
+	peer->has_old_key = pol_until_parse(date, pol_site_zone(ctx, peer->site), &peer->old_until);
+	if (!peer->has_old_key)
+		pol_error(ctx, pol_at(ctx, until),
+		        "'%.40s' is no date: write 2026-12-31T18:00 (the site's time) or "
+		        "2026-12-31T17:00Z",
+		        date);
+}
+
 static void peer_parse(struct pol_ctx *ctx, const struct pol_node *key)
 {
 	struct policy_peer peer = {.comment = "", .where = pol_at(ctx, key), .site = UINT16_MAX};
@@ -381,6 +438,8 @@ static void peer_parse(struct pol_ctx *ctx, const struct pol_node *key)
 		peer_key(ctx, body, &peer);
 		peer_site(ctx, body, &peer);
 		peer_address(ctx, body, &peer);
+		peer_address6(ctx, body, &peer);
+		peer_old_key(ctx, body, &peer);
 		node = pol_get(body, "roles");
 		if (node)
 			peer_roles(ctx, node, &peer);

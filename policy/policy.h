@@ -62,6 +62,7 @@ enum policy_firewall { POLICY_GUARD, POLICY_LOCKDOWN };
 enum policy_mesh { POLICY_MESH_FULL, POLICY_MESH_ONDEMAND, POLICY_MESH_AUTO };
 #define POLICY_MESH_AUTO_PEERS 200 /* auto: on demand where there are more */
 #define POLICY_ROLE_SEED "seed"
+#define POLICY_OLD_KEY_MAX_S 86400U /* an old key counts at most so long after a bundle's issue */
 
 /* Protocols a service can name; values are IP protocol numbers. icmp means echo, v4 and v6. */
 enum policy_proto { POLICY_ICMP = 1, POLICY_TCP = 6, POLICY_UDP = 17 };
@@ -115,8 +116,12 @@ struct policy_endpoint {
 struct policy_peer {
 	const char *name;
 	struct policy_key key;
+	bool has_old_key; /* it changes its key: until then the old one counts too */
+	struct policy_key old_key;
+	int64_t old_until; /* first second (epoch) at which the old key is worthless */
 	struct policy_addr addr4; /* from the policy */
-	struct policy_addr addr6; /* derived from cluster and key (ULA) */
+	struct policy_addr addr6; /* derived from cluster and key (ULA), unless given: */
+	bool addr6_given;         /* it had another key once, and keeps that one's address */
 	uint16_t site;            /* index into sites */
 	const uint16_t *roles;    /* sorted indexes into roles */
 	size_t n_roles;
@@ -229,6 +234,9 @@ char *policy_print(const struct policy *policy);
 /* NULL when there is none. By name: binary search. */
 const struct policy_peer *policy_peer_by_name(const struct policy *policy, const char *name);
 const struct policy_peer *policy_peer_by_key(
+        const struct policy *policy, const struct policy_key *key);
+/* By the key that it had before, while the policy still names it. */
+const struct policy_peer *policy_peer_by_old_key(
         const struct policy *policy, const struct policy_key *key);
 const struct policy_peer *policy_peer_by_addr(
         const struct policy *policy, const struct policy_addr *addr);

@@ -103,9 +103,19 @@ static void peer_print(FILE *out, const struct policy *policy, const struct poli
 		fputc_unlocked(' ', out);
 	escaped(out, peer->comment);
 	fputc_unlocked('"', out);
+	if (peer->has_old_key) {
+		policy_key_print(&peer->old_key, text, sizeof(text));
+		fprintf(out, ", old_key: \"%s\"", text);
+		pol_until_print(peer->old_until, text, sizeof(text));
+		fprintf(out, ", old_until: \"%s\"", text);
+	}
 	if (peer->addr4.family) {
 		policy_addr_print(&peer->addr4, text, sizeof(text));
 		fprintf(out, ", address: %s", text);
+	}
+	if (peer->addr6_given) {
+		policy_addr_print(&peer->addr6, text, sizeof(text));
+		fprintf(out, ", address6: \"%s\"", text);
 	}
 	fprintf(out, ", site: %s", policy->sites[peer->site].name);
 	for (size_t i = 0; i < peer->n_roles; i++)

@@ -49,8 +49,8 @@ static void bundle_fuzz(const char *data, size_t len)
 	parent = head;
 	parent.serial = head.parent_serial;
 	memcpy(parent.digest, head.parent, sizeof(parent.digest));
-	if (bundle_make(policy, head.has_parent ? &parent : NULL, head.issued, &again, &again_len,
-	            NULL, 0))
+	if (bundle_make_next(policy, head.has_parent ? &parent : NULL, head.issued,
+	            head.has_next_key ? &head.next_key : NULL, &again, &again_len, NULL, 0))
 		abort();
 	if (again_len != len || memcmp(again, data, len) != 0)
 		abort();
