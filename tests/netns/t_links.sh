@@ -47,10 +47,9 @@ udp_server head1 10.77.0.1 9000
 for x in node6 node4 named; do
 	expect_within "tcp_open $x 10.77.0.1 17001 0.3" 15 "$x reaches head1"
 done
-expect "P5: node6's tunnel runs over IPv6" sh -c "
-	nsenter -t $(<"$BED_DIR/node6/anchor") -n -m python3 $BED_HERE/vici.py /run/charon.vici list-sas '{}' list-sa | grep -q '\"remote-host\": \"2001:db8:1::10\"'"
-expect "node4's over IPv4" sh -c "
-	nsenter -t $(<"$BED_DIR/node4/anchor") -n -m python3 $BED_HERE/vici.py /run/charon.vici list-sas '{}' list-sa | grep -q '\"remote-host\": \"192.0.2.10\"'"
+runs_over() { vici "$1" list-sas '{}' list-sa | grep -q "\"remote-host\": \"$2\""; } # NODE ADDRESS
+expect "P5: node6's tunnel runs over IPv6" runs_over node6 2001:db8:1::10
+expect "node4's over IPv4" runs_over node4 192.0.2.10
 
 # IPv6 inside, whatever is outside.
 SIX=$(inner6 head1)
