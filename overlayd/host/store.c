@@ -19,8 +19,13 @@
 
 struct file {
 	const char *name;
-	char *text; /* NULL: nothing to write */
+	char *text; /* NULL: nothing to write, or to be removed */
+	size_t len;
 	bool or_none;
+	bool remove;
+	store_done *done; /* NULL: nobody wants to know; failures are logged */
+	void *user;
+	uint64_t id;
 };
 
 struct store {
@@ -35,16 +40,25 @@ struct store {
 
 static void store_next(struct store *store);
 
+static int file_remove(const char *dir, const char *name)
+{
+	int fd = open(dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (unlinkat(fd, name, 0) < 0 ? errno != ENOENT : fsync(fd) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
 static void file_write(const char *dir, const struct file *file, int fd)
 {
-	int32_t err = state_write(dir, file->name, file->text, strlen(file->text));
-	int dirfd;
+	int32_t err = file->remove ? file_remove(dir, file->name)
+	                           : state_write(dir, file->name, file->text, file->len);
 
-	if (err && file->or_none) {
-		dirfd = open(dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
-		if (dirfd >= 0)
-			(void)unlinkat(dirfd, file->name, 0);
-	}
+	if (err && file->or_none)
+		(void)file_remove(dir, file->name);
 	(void)!write(fd, &err, sizeof(err));
 }
 
@@ -58,6 +72,28 @@ static _Noreturn void helper(const char *dir, const struct file *file, int fd)
 	_exit(0);
 }
 
+static bool file_waits(const struct file *file)
+{
+	return file->text || file->remove;
+}
+
+/* It is over: told to whoever wants to know, and forgotten. */
+static void file_end(struct store *store, struct file *file, int32_t err)
+{
+	struct file ended = *file;
+
+	free(file->text);
+	*file = (struct file){.name = ended.name};
+	if (ended.done)
+		ended.done(ended.user, ended.id, err);
+	else if (err)
+		log_error("cannot %s %s in %s: %s%s", ended.remove ? "remove" : "keep", ended.name,
+		        store->dir, strerror(-err),
+		        ended.or_none ? "; the older copy is removed: a restart needs the files to "
+		                        "be right"
+		                      : "");
+}
+
 static void helper_end(struct store *store, int32_t err)
 {
 	store->io = sd_event_source_disable_unref(store->io);
@@ -65,13 +101,7 @@ static void helper_end(struct store *store, int32_t err)
 	while (waitpid(store->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	store->pid = 0;
-	if (err)
-		log_error("cannot keep %s in %s: %s%s", store->now.name, store->dir, strerror(-err),
-		        store->now.or_none ? "; the older copy is removed: a restart needs the "
-		                             "files to be right"
-		                           : "");
-	free(store->now.text);
-	store->now.text = NULL;
+	file_end(store, &store->now, err);
 }
 
 static int on_answer(sd_event_source *source, int fd, uint32_t revents, void *user)
@@ -83,7 +113,8 @@ static int on_answer(sd_event_source *source, int fd, uint32_t revents, void *us
 	if (read(fd, &err, sizeof(err)) != sizeof(err))
 		err = -EIO; /* it was killed */
 	helper_end(store, err);
-	store_next(store);
+	if (!store->pid)
+		store_next(store);
 	return 0;
 }
 
@@ -115,37 +146,65 @@ static void store_next(struct store *store)
 		struct file *file = &store->files[i];
 		int err;
 
-		if (!file->text)
+		if (!file_waits(file))
 			continue;
 		store->now = *file;
-		file->text = NULL;
+		*file = (struct file){.name = file->name};
 		err = helper_start(store);
 		if (!err)
 			return;
-		log_error("cannot keep %s in %s: %s", store->now.name, store->dir, strerror(-err));
-		if (!store->pid) {
-			free(store->now.text);
-			store->now.text = NULL;
-		}
+		/* A helper that is there but cannot be waited for writes all the same. */
+		if (!store->pid)
+			file_end(store, &store->now, err);
+		else
+			log_error("cannot wait for %s in %s: %s", store->now.name, store->dir,
+			        strerror(-err));
 	}
+}
+
+/* Takes over file.text. */
+static int file_add(struct store *store, struct file file)
+{
+	struct file *slot = NULL;
+
+	for (size_t i = 0; i < FILES_MAX && !slot; i++)
+		if (!store->files[i].name || strcmp(store->files[i].name, file.name) == 0)
+			slot = &store->files[i];
+	if (!slot) {
+		free(file.text);
+		return -ENOMEM;
+	}
+	if (file_waits(slot))
+		file_end(store, slot, -ECANCELED);
+	*slot = file;
+	if (!store->pid)
+		store_next(store);
+	return 0;
 }
 
 void store_write(struct store *store, const char *name, char *text, bool or_none)
 {
-	struct file *file = NULL;
+	struct file file = {.name = name, .text = text, .or_none = or_none};
 
-	for (size_t i = 0; i < FILES_MAX && !file; i++)
-		if (!store->files[i].name || strcmp(store->files[i].name, name) == 0)
-			file = &store->files[i];
-	if (!file || !text) {
+	if (text)
+		file.len = strlen(text);
+	if (!text || file_add(store, file))
 		log_error("cannot keep %s in %s: out of memory", name, store->dir);
-		free(text);
-		return;
-	}
-	free(file->text);
-	*file = (struct file){.name = name, .text = text, .or_none = or_none};
-	if (!store->pid)
-		store_next(store);
+}
+
+void store_write_then(struct store *store, const char *name, char *data, size_t len,
+        store_done *done, void *user, uint64_t id)
+{
+	struct file file = {
+	        .name = name, .text = data, .len = len, .done = done, .user = user, .id = id};
+
+	if (!data || file_add(store, file))
+		done(user, id, -ENOMEM);
+}
+
+void store_remove(struct store *store, const char *name)
+{
+	(void)file_add(store, (struct file){.name = name, .remove = true});
 }
 
 bool store_busy(const struct store *store)

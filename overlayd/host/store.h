@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <systemd/sd-event.h>
 
 struct store;
@@ -26,6 +27,16 @@ void store_free(struct store *store);
  * logged.
  */
 void store_write(struct store *store, const char *name, char *text, bool or_none);
+/*
+ * The same for any bytes, and done(user, id, error) is told how it ended: error 0 or a negative
+ * errno; -ECANCELED: a later one of the same name came before it was begun. What cannot be written
+ * leaves the old file. It may be called from within, and by store_free(). Failures are not logged.
+ */
+typedef void store_done(void *user, uint64_t id, int error);
+void store_write_then(struct store *store, const char *name, char *data, size_t len,
+        store_done *done, void *user, uint64_t id);
+/* Takes the file away. */
+void store_remove(struct store *store, const char *name);
 /* Something is on its way. */
 bool store_busy(const struct store *store);
 

@@ -59,6 +59,8 @@ static bool name_matters(const struct watch *watch, const struct inotify_event *
 		return false;
 	if (len && strcmp(ev->name, OVERLAY_PEERS_DIR) == 0)
 		return true;
+	if (len && strcmp(ev->name, OVERLAY_CLUSTER_PUB) == 0)
+		return true;
 	return len > 5 && strcmp(ev->name + len - 5, ".yaml") == 0;
 }
 
