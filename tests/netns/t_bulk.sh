@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Large transfers (T1): BULK_MB (300) over a path of 1500 bytes; over one of 1400 where fragments
+# Large transfers (T1): BULK_MB (1024) over a path of 1500 bytes; over one of 1400 where fragments
 # vanish; over one of 1300 where what is too long vanishes without a word.
 BED_MEASURES=1
 . "$(dirname "$0")/lib.sh"
 bed "$@"
-MB=${BULK_MB:-300}
+MB=${BULK_MB:-1024}
 if [ "$BED_SLOW" != 1 ]; then MB=20; fi
 
 site hq 192.0.2
