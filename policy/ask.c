@@ -101,7 +101,7 @@ static bool role_in(const struct role_bits *bits, uint16_t role)
 	return role == POLICY_ANY || (bits->word[role / 64] >> role % 64 & 1);
 }
 
-static bool is_seed(const struct policy *policy, const struct policy_peer *peer)
+bool policy_is_seed(const struct policy *policy, const struct policy_peer *peer)
 {
 	for (size_t i = 0; i < peer->n_roles; i++)
 		if (strcmp(policy->roles[peer->roles[i]], POLICY_ROLE_SEED) == 0)
@@ -118,7 +118,8 @@ bool policy_mesh_on_demand(const struct policy *policy)
 bool policy_on_demand(
         const struct policy *policy, const struct policy_peer *a, const struct policy_peer *b)
 {
-	return policy_mesh_on_demand(policy) && !is_seed(policy, a) && !is_seed(policy, b);
+	return policy_mesh_on_demand(policy) && !policy_is_seed(policy, a) &&
+	       !policy_is_seed(policy, b);
 }
 
 size_t policy_allows_between(const struct policy *policy, const struct policy_peer *from,

@@ -8,6 +8,7 @@
 #include <openssl/evp.h>
 
 #include "policy/internal.h"
+#include "policy/minisign_internal.h"
 
 /* string "ssh-ed25519", string 32 bytes of key */
 static const unsigned char blob_head[] = "\0\0\0\013ssh-ed25519\0\0\0\040";
@@ -158,4 +159,10 @@ int policy_key_compare(const struct policy_key *a, const struct policy_key *b)
 	key_blob(b, blob);
 	pol_sha256(digest_b, blob, sizeof(blob), NULL, 0, NULL, 0);
 	return memcmp(digest_a, digest_b, sizeof(digest_a));
+}
+
+int policy_key_verify(
+        const struct policy_key *key, const void *data, size_t len, const uint8_t sig[64])
+{
+	return msig_ed25519_verify(key->raw, data, len, sig);
 }

@@ -254,6 +254,9 @@ bool policy_hours_active(const struct policy_peer *peer, int64_t now, int64_t *n
 /* Does `mesh` say on demand, for so many peers? */
 bool policy_mesh_on_demand(const struct policy *policy);
 
+/* Has it the role POLICY_ROLE_SEED? */
+bool policy_is_seed(const struct policy *policy, const struct policy_peer *peer);
+
 /*
  * Need these two no tunnel until a packet wants one? By `mesh`; a pair with a seed (its role)
  * always has one.
@@ -314,6 +317,9 @@ int policy_key_parse(const char *text, struct policy_key *key, const char **comm
 /* -> "ssh-ed25519 AAAA..." (buf of at least 96 bytes), no comment. */
 void policy_key_print(const struct policy_key *key, char *buf, size_t size);
 void policy_key_fingerprint(const struct policy_key *key, char buf[POLICY_FINGERPRINT_LEN]);
+/* Did this key sign these bytes (plain Ed25519)? -EKEYREJECTED: no; -EIO. */
+int policy_key_verify(
+        const struct policy_key *key, const void *data, size_t len, const uint8_t sig[64]);
 /* Lower fingerprint first (by the printed text's bytes before base64): <0, 0, >0. */
 int policy_key_compare(const struct policy_key *a, const struct policy_key *b);
 /*

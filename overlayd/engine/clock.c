@@ -57,6 +57,21 @@ void clock_take(struct engine *e, struct engine_time now)
 	}
 }
 
+/* What a signer saw when it signed; the timers follow if that is news. */
+void clock_learn(struct engine *e, int64_t wall_s)
+{
+	int64_t offset;
+
+	if (wall_s < 0 || wall_s > INT64_MAX / 4000000 || IMPAIRED(IMPAIR_TRUST_CLOCK))
+		return;
+	offset = wall_s * 1000000 - e->now.mono_us;
+	if (offset <= e->wall_offset_us)
+		return;
+	e->wall_offset_us = offset;
+	e->timers_offset_us = offset;
+	e->now.wall_s = clock_wall_s(e);
+}
+
 int64_t clock_wall_s(const struct engine *e)
 {
 	return (e->now.mono_us + e->wall_offset_us) / 1000000;
@@ -96,7 +111,7 @@ static bool judge_time(
 
 void clock_judge_peer(struct engine *e, struct peer *p)
 {
-	bool was = p->active, ours = p->class_in || p->class_out;
+	bool was = p->active, ours = peer_joined(p);
 
 	p->timed = p->want && (p->want->has_until || p->want->hours);
 	p->change_wall_s = p->change_mono_us = ENGINE_NEVER;

@@ -12,7 +12,8 @@
  *				cluster_step_begin(); what they point to is valid until the next one
  *	cluster_wakeup()	when cluster_tick() is wanted
  *
- * Files: bundles.c (key, in force, kept, judged), sessions.c (who, when, what is sent), notes.c
+ * Files: bundles.c (key, in force, judged), store.c (kept), calls.c (who opens sessions, when),
+ * sessions.c (what is said and heard on them), wants.c (large bundles, asked for), notes.c
  * (datagrams, seeds that hold back), statements.c (what members said of themselves).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
@@ -23,14 +24,20 @@
 struct cluster;
 
 /*
- * How bundles are opened and patched: bundle_open() and bundle_patch() unless given. A simulation
- * of many nodes gives its own, which remember what was opened once.
+ * The costly parts, so that a simulation of many nodes can do each once and share what comes of
+ * it. What is NULL is done as usual: bundle_open(), bundle_patch(), policy_key_verify(), a copy.
  */
 struct cluster_hooks {
 	int (*open)(void *user, const char *file, size_t len, const struct minisign_public *key,
 	        struct bundle_head *head, struct policy **policy, struct policy_report *report);
 	int (*patch)(void *user, const char *base, size_t base_len, const char *delta,
 	        size_t delta_len, char **out, size_t *out_len, char *err, size_t err_size);
+	/* 0: `text` was signed by that node's key. */
+	int (*verify)(void *user, const struct policy_key *key, const void *text, size_t len,
+	        const uint8_t sig[64]);
+	/* The same bytes (and a NUL), until dropped; NULL: out of memory. Up to five a node. */
+	const char *(*keep)(void *user, const char *file, size_t len);
+	void (*drop)(void *user, const char *file, size_t len);
 	void *user;
 };
 
@@ -47,19 +54,26 @@ void cluster_bundle(
 /* The policy in force and this node in it (NULL: not a member): who are members and seeds. */
 void cluster_members(
         struct cluster *cluster, const struct policy *policy, const struct policy_peer *self);
-/* A peer can be reached through its tunnel (up and admitted), or no longer; on demand: it could. */
-void cluster_peer(struct cluster *cluster, const char *name, bool reachable);
+enum cluster_reach {
+	CLUSTER_GONE,
+	CLUSTER_COULD, /* admitted, and a packet brings its tunnel up (on demand) */
+	CLUSTER_UP,    /* admitted, and its tunnel is up */
+};
+void cluster_peer(struct cluster *cluster, const char *name, enum cluster_reach reach);
 void cluster_session(struct cluster *cluster, const struct engine_event *ev);
 void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
 void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);
 void cluster_who(struct cluster *cluster);
 /* True if the id was one of its own (ENGINE_EV_RESULT). */
 bool cluster_result(struct cluster *cluster, uint64_t id, int error, const char *text);
-void cluster_tick(struct cluster *cluster);
+/* Last of every step: what is due, and what follows from all that happened in it. */
+int cluster_tick(struct cluster *cluster); /* -ENOMEM: something was left out, tried again soon */
 
 /* A policy that is to be in force from now on, once; the caller owns the reference. NULL: no news. */
 struct policy *cluster_policy(struct cluster *cluster);
 const struct engine_effects *cluster_effects(struct cluster *cluster);
+/* This step's effects were not carried out (no memory): what they said is said again soon. */
+void cluster_unsaid(struct cluster *cluster);
 int64_t cluster_wakeup(const struct cluster *cluster);
 
 void cluster_look(const struct cluster *cluster, struct engine_bundle_view *out);

@@ -57,6 +57,10 @@ int engine_new(struct engine **out, const struct engine_config *config)
 	if (config)
 		e->cfg = *config;
 	config_defaults(&e->cfg);
+	if (cluster_new(&e->cluster, e->cfg.seed, NULL)) {
+		free(e);
+		return -ENOMEM;
+	}
 	e->rng = e->cfg.seed;
 	e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 	e->base_dirty = true;
@@ -80,6 +84,7 @@ void engine_free(struct engine *e)
 	out_free(e);
 	policy_unref(e->policy_old);
 	policy_unref(e->policy);
+	cluster_free(e->cluster);
 	free(e);
 }
 
@@ -102,6 +107,38 @@ static void on_policy(struct engine *e, const struct policy *policy)
 	notice(e, ENGINE_NOTICE, ENGINE_N_POLICY, NULL,
 	        "Policy of cluster %s, serial %llu, is in force: %zu peers.", policy->cluster,
 	        (unsigned long long)policy->serial, policy->n_peers);
+	peers_take_policy(e);
+}
+
+/* Local files are but the signer's source once a bundle is in force. */
+static void on_local_policy(struct engine *e, const struct policy *policy)
+{
+	struct engine_bundle_view v;
+
+	cluster_look(e->cluster, &v);
+	if (!v.head.serial)
+		on_policy(e, policy);
+}
+
+static void on_bundle_policy(struct engine *e)
+{
+	struct policy *policy = cluster_policy(e->cluster);
+	struct engine_bundle_view v;
+
+	if (!policy)
+		return;
+	cluster_look(e->cluster, &v);
+	clock_learn(e, v.head.issued);
+	on_policy(e, policy);
+	policy_unref(policy);
+}
+
+static void on_cluster_key(struct engine *e, const struct minisign_public *key)
+{
+	cluster_key(e->cluster, key);
+	if (e->is_signed)
+		return;
+	e->is_signed = true;
 	peers_take_policy(e);
 }
 
@@ -166,8 +203,10 @@ static void on_result(struct engine *e, const struct engine_event *ev)
 	struct flight *found = flight_find(e, ev->result.effect_id), f;
 	const char *text = ev->result.text ? ev->result.text : "no reason given";
 
-	if (!found)
+	if (!found) {
+		cluster_result(e->cluster, ev->result.effect_id, ev->result.error, text);
 		return;
+	}
 	f = *found;
 	if (f.peer)
 		peer_dirty(e, f.peer);
@@ -229,7 +268,7 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_TICK:
 		break;
 	case ENGINE_EV_POLICY:
-		on_policy(e, ev->policy);
+		on_local_policy(e, ev->policy);
 		break;
 	case ENGINE_EV_OWN_KEY:
 		on_own_key(e, &ev->own_key);
@@ -285,13 +324,25 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 		e->want_list = e->want_conns = true;
 		break;
 	case ENGINE_EV_CLUSTER_KEY:
+		on_cluster_key(e, &ev->cluster_key);
+		break;
 	case ENGINE_EV_BUNDLE:
+		cluster_bundle(e->cluster, ev->bundle.source, ev->bundle.file, ev->bundle.len);
+		break;
 	case ENGINE_EV_SESSION:
+		cluster_session(e->cluster, ev);
+		break;
 	case ENGINE_EV_SESSION_MSG:
+		cluster_session_msg(e->cluster, ev->session_msg.id, ev->session_msg.msg);
+		break;
 	case ENGINE_EV_NOTE:
+		cluster_note(e->cluster, ev->note.peer, &ev->note.head);
+		break;
 	case ENGINE_EV_WHO:
-		break; /* the host sends none of them yet */
+		cluster_who(e->cluster);
+		break;
 	}
+	on_bundle_policy(e);
 }
 
 /* ---- the run after it ---- */
@@ -360,6 +411,25 @@ static void run(struct engine *e)
 	charon_step(e);
 }
 
+/* Ours first: a cut here waits for nothing, and then others hear of it. */
+static void cluster_run(struct engine *e)
+{
+	const struct engine_effects *more;
+
+	if (cluster_tick(e->cluster))
+		e->oom = true;
+	more = cluster_effects(e->cluster);
+	for (size_t i = 0; i < more->n; i++) {
+		struct engine_effect *fx = out_effect(e, more->v[i].type, more->v[i].id);
+
+		if (!fx) {
+			cluster_unsaid(e->cluster);
+			return;
+		}
+		*fx = more->v[i];
+	}
+}
+
 int engine_step(struct engine *e, const struct engine_event *event, struct engine_effects *out)
 {
 	out_reset(e);
@@ -370,8 +440,10 @@ int engine_step(struct engine *e, const struct engine_event *event, struct engin
 	e->oom = false;
 	e->seq++;
 	clock_take(e, event->now);
+	cluster_step_begin(e->cluster, e->now, &e->next_id);
 	take_in(e, event);
 	run(e);
+	cluster_run(e);
 	if (e->oom)
 		e->recover_us = e->now.mono_us + RECOVER_US;
 	out->v = e->fx;
@@ -393,6 +465,8 @@ int64_t engine_next_wakeup(const struct engine *e)
 	t = fw_wakeup(e);
 	at = t < at ? t : at;
 	t = charon_wakeup(e);
+	at = t < at ? t : at;
+	t = cluster_wakeup(e->cluster);
 	at = t < at ? t : at;
 	return e->self_change_us < at ? e->self_change_us : at;
 }

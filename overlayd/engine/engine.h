@@ -406,6 +406,7 @@ struct engine_fw_base {
 	size_t n_peers;
 	const struct engine_fw_underlay *underlays; /* of all peers, also when self is NULL */
 	size_t n_underlays;
+	bool sessions;   /* SESSION_PORT passes between any two that are admitted */
 	uint64_t digest; /* of all but the peers and their underlays */
 };
 

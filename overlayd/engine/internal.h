@@ -23,10 +23,12 @@
  *	out.c       effects out, notices, memory
  *	timers.c    one timer per peer, in a heap
  *	view.c      what status sees
+ *	cluster.c   which policy is in force, and how it gets about: a machine of its own, cluster.h
  */
 #ifndef OVERLAYD_ENGINE_INTERNAL_H
 #define OVERLAYD_ENGINE_INTERNAL_H
 
+#include "engine/cluster.h"
 #include "engine/engine.h"
 #include "engine/map.h"
 
@@ -66,6 +68,11 @@ enum engine_impairment {
 	IMPAIR_TRUST_LISTS,
 	IMPAIR_FORGET_KEY,
 	IMPAIR_TRUST_CONNS,
+	IMPAIR_SKIP_SIGNATURE,
+	IMPAIR_TAKE_OLDER,
+	IMPAIR_TAKE_FORK,
+	IMPAIR_NO_NOTES,
+	IMPAIR_TRUST_STATEMENTS,
 };
 #ifdef ENGINE_IMPAIR
 extern unsigned engine_impair;
@@ -137,6 +144,7 @@ struct peer {
 	uint16_t class_in, class_out;
 	bool active;    /* its time */
 	bool desired;   /* active, something is allowed, and so are we */
+	bool seeded;    /* signed mode, and one of us is a seed: joined without any rule */
 	bool on_demand; /* desired, and its SA comes and goes with its traffic */
 	bool no_traps;  /* would be so, but for the plane */
 	bool timed;
@@ -154,6 +162,7 @@ struct peer {
 	enum kernel_has fw;
 	bool fw_op_admits, in_base, cut_after_base;
 	bool told_admitted;
+	enum cluster_reach reach; /* as the cluster was told */
 	struct fw_elem fw_sent, fw_has;
 	struct op fw_op, sockets_op;
 
@@ -346,10 +355,19 @@ struct engine {
 	struct policy_addr underlay[ENGINE_UNDERLAY_MAX];
 	size_t n_underlay;
 
+	struct cluster *cluster;
+	bool is_signed; /* there is a cluster key: seeds are always connected, sessions pass */
+
 	struct engine_effect *fx;
 	size_t n_fx, cap_fx;
 	struct arena_block *arena;
 };
+
+/* Is anything allowed between us, or are we connected whatever is allowed? */
+static inline bool peer_joined(const struct peer *p)
+{
+	return p->class_in || p->class_out || p->seeded;
+}
 
 /* out.c */
 void *mem_alloc(struct engine *e, size_t size); /* zeroed; NULL sets e->oom */
@@ -406,6 +424,7 @@ int64_t clock_wall_s(const struct engine *e);
 int64_t clock_present_s(const struct engine *e);
 void clock_judge_peer(struct engine *e, struct peer *p);
 void clock_judge_self(struct engine *e);
+void clock_learn(struct engine *e, int64_t wall_s); /* it is at least so late */
 void clock_warn(struct engine *e, struct peer *p);
 
 /* peers.c */

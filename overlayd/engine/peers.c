@@ -267,11 +267,23 @@ static void take_failed(struct engine *e)
 	classes_free(e, &e->out);
 	e->rules_digest = 0;
 	for (size_t i = 0; i < e->n_peers; i++)
-		e->peers[i]->class_in = e->peers[i]->class_out = 0;
+		e->peers[i]->class_in = e->peers[i]->class_out = e->peers[i]->seeded = 0;
 	peers_dirty_all(e);
 }
 
-/* The policy or our own key changed. */
+static void seeds_mark(struct engine *e)
+{
+	bool us = e->is_signed && e->self && policy_is_seed(e->policy, e->self);
+
+	for (size_t i = 0; i < e->n_peers; i++) {
+		struct peer *p = e->peers[i];
+
+		p->seeded = p->want && e->self &&
+		            (us || (e->is_signed && policy_is_seed(e->policy, p->want)));
+	}
+}
+
+/* The policy or our own key changed, or there is a cluster key now. */
 void peers_take_policy(struct engine *e)
 {
 	int err;
@@ -286,7 +298,9 @@ void peers_take_policy(struct engine *e)
 		return;
 	}
 	e->retry_policy = false;
+	seeds_mark(e);
 	peers_judge_all(e);
+	cluster_members(e->cluster, e->policy, e->self);
 }
 
 void peers_judge_all(struct engine *e)
@@ -366,10 +380,28 @@ static void tell_change(struct engine *e, struct peer *p, enum engine_peer_state
 	e->fx[n].notice.old_degraded = p->told_degraded;
 }
 
+/* An SA of it passes the firewall, or would as soon as a packet brings it up. */
+static void tell_reach(struct engine *e, struct peer *p, enum engine_peer_state state)
+{
+	enum cluster_reach reach = CLUSTER_GONE;
+
+	if (!e->is_signed)
+		return;
+	if (p->fw == FW_YES && state == ENGINE_PEER_UP)
+		reach = CLUSTER_UP;
+	else if (p->fw == FW_YES && state == ENGINE_PEER_ONDEMAND)
+		reach = CLUSTER_COULD;
+	if (reach == p->reach)
+		return;
+	p->reach = reach;
+	cluster_peer(e->cluster, p->name, reach);
+}
+
 static void tell_state(struct engine *e, struct peer *p)
 {
 	enum engine_peer_state old = p->state, state = peer_state(e, p);
 
+	tell_reach(e, p, state);
 	if (p->degraded && !is_troubled(e, p)) {
 		p->degraded = false;
 		mem_strfree(e, p->reason);
@@ -441,7 +473,7 @@ static void judge_desired(struct engine *e, struct peer *p)
 {
 	if (p->want && e->now.mono_us >= p->change_mono_us)
 		clock_judge_peer(e, p);
-	p->desired = p->want && e->self_active && p->active && (p->class_in || p->class_out);
+	p->desired = p->want && e->self_active && p->active && peer_joined(p);
 	demand_judge(e, p);
 	if (p->want)
 		peer_wake(p, p->change_mono_us);

@@ -32,6 +32,7 @@
 #define SESSION_PORT 450U             /* tcp and udp; below 1024, so only root listens there */
 #define SESSION_SMALL_MAX (64U << 10) /* payload bytes that are taken unasked */
 #define SESSION_STATEMENTS_MAX 512U   /* in one message; more come with the next WHO */
+#define SESSION_RELEASE_MAX 64U       /* bytes of an applied statement's body */
 #define SESSION_NEW_KEY_MAX 512U      /* bytes of a rotation's statement body */
 
 /* A bundle by name. serial 0: none. */
@@ -57,6 +58,10 @@ struct session_statement {
 	uint16_t body_len;
 	uint8_t signature[64];
 };
+#define SESSION_STATEMENT_MAX (32U + POLICY_NAME_MAX + 40U + SESSION_NEW_KEY_MAX)
+/* The bytes that are signed: how many are in buf. */
+size_t session_statement_text(
+        const struct session_statement *statement, uint8_t buf[SESSION_STATEMENT_MAX]);
 
 enum session_msg_type {
 	SESSION_STATE = 1,

@@ -152,9 +152,41 @@ void engine_look(const struct engine *e, struct engine_view *v)
 	v->settled = is_settled(e, v);
 }
 
+/* Members whose time it is not are not waited for. */
+void engine_bundle_look(const struct engine *e, struct engine_bundle_view *out)
+{
+	struct engine_member_view m;
+
+	cluster_look(e->cluster, out);
+	if (!out->n_members)
+		return;
+	out->n_members = out->n_applied = 0;
+	for (size_t i = 0; !cluster_member_at(e->cluster, i, &m); i++) {
+		const struct peer *p = m.self ? NULL : peer_find(e, m.name, strlen(m.name));
+
+		if (p && !p->active)
+			continue;
+		out->n_members++;
+		out->n_applied +=
+		        m.applied.serial == out->head.serial && m.applied.serial &&
+		        !memcmp(m.applied.digest, out->head.digest, sizeof(m.applied.digest));
+	}
+}
+
+int engine_bundle_file(const struct engine *e, const char **file, size_t *len)
+{
+	return cluster_file(e->cluster, file, len);
+}
+
+int engine_member_at(const struct engine *e, size_t index, struct engine_member_view *out)
+{
+	return cluster_member_at(e->cluster, index, out);
+}
+
 size_t engine_memory(const struct engine *e)
 {
-	return e->memory + map_memory(&e->sas) + map_memory(&e->flights) + map_memory(&e->claims);
+	return e->memory + cluster_memory(e->cluster) + map_memory(&e->sas) +
+	       map_memory(&e->flights) + map_memory(&e->claims);
 }
 
 const char *engine_peer_state_name(enum engine_peer_state state)

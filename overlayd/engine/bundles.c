@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bundles: which one is in force. Whoever brings one, it is opened with the cluster's key and judged
+ * before anything follows from it. It counts at once; keeping it goes on beside that, as often as
+ * it takes: a disk that hangs must not hold up a revocation.
+ */
+#include "engine/cluster_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the costly parts ---- */
+
+static int do_open(struct cluster *c, const char *file, size_t len, struct bundle_head *head,
+        struct policy **policy, struct policy_report *report)
+{
+	size_t text;
+
+	if (IMPAIRED(IMPAIR_SKIP_SIGNATURE) && !bundle_split(file, len, &text, NULL, 0))
+		return bundle_parse(file, text, head, policy, report);
+	if (c->hooks.open)
+		return (*c->hooks.open)(c->hooks.user, file, len, &c->key, head, policy, report);
+	return bundle_open(file, len, &c->key, head, policy, report);
+}
+
+static int do_patch(struct cluster *c, const struct text *base, const char *delta, size_t delta_len,
+        char **out, size_t *out_len, char *err, size_t err_size)
+{
+	if (c->hooks.patch)
+		return c->hooks.patch(c->hooks.user, base->file, base->text_len, delta, delta_len,
+		        out, out_len, err, err_size);
+	return bundle_patch(
+	        base->file, base->text_len, delta, delta_len, out, out_len, err, err_size);
+}
+
+static const char *do_keep(struct cluster *c, const char *file, size_t len)
+{
+	char *copy;
+
+	if (c->hooks.keep) {
+		const char *kept = c->hooks.keep(c->hooks.user, file, len);
+
+		c->oom |= !kept;
+		return kept;
+	}
+	copy = cl_alloc(c, len + 1);
+	return copy ? memcpy(copy, file, len) : NULL;
+}
+
+static void do_drop(struct cluster *c, const char *file, size_t len)
+{
+	if (c->hooks.drop && file)
+		c->hooks.drop(c->hooks.user, file, len);
+	else
+		cl_free(c, (void *)(uintptr_t)file, len + 1);
+}
+
+/* ---- texts ---- */
+
+static void delta_free(struct cluster *c, struct text *t)
+{
+	cl_free(c, t->delta, t->delta_len + 1);
+	t->delta = NULL;
+	t->delta_len = 0;
+	t->no_delta = false;
+}
+
+static void text_free(struct cluster *c, struct text *t)
+{
+	delta_free(c, t);
+	if (t->file)
+		do_drop(c, t->file, t->len);
+	*t = (struct text){0};
+}
+
+void bundles_free(struct cluster *c)
+{
+	for (size_t i = 0; i < HIST_MAX; i++)
+		text_free(c, &c->hist[i]);
+	policy_unref(c->fresh);
+	c->fresh = NULL;
+}
+
+static struct text *text_find(struct cluster *c, const struct session_head *head)
+{
+	for (size_t i = 0; i < HIST_MAX; i++)
+		if (c->hist[i].file && head_same(&c->hist[i].head, head))
+			return &c->hist[i];
+	return NULL;
+}
+
+/* Made once for each base; worth it when it is at most half of the whole. */
+static void delta_make(struct cluster *c, struct text *t)
+{
+	const struct text *now = &c->hist[0];
+	size_t sig = now->len - now->text_len, len;
+	char *delta;
+
+	if (t == now || t->delta || t->no_delta)
+		return;
+	t->no_delta = true;
+	if (bundle_diff(t->file, t->text_len, now->file, now->text_len, &delta, &len))
+		return;
+	if (len + sig <= now->len / 2) {
+		t->delta = cl_alloc(c, len + sig + 1);
+		if (t->delta) {
+			memcpy(t->delta, delta, len);
+			memcpy(t->delta + len, now->file + now->text_len, sig);
+			t->delta_len = len + sig;
+		}
+		t->no_delta = !t->delta;
+	}
+	free(delta);
+}
+
+bool bundle_payload(struct cluster *c, const struct session_head *base, bool allow_delta,
+        struct session_msg *out)
+{
+	struct text *t = base->serial && allow_delta ? text_find(c, base) : NULL;
+
+	if (!c->head.serial)
+		return false;
+	*out = (struct session_msg){.type = SESSION_BUNDLE, .head = c->head};
+	if (t)
+		delta_make(c, t);
+	if (t && t->delta) {
+		out->delta = true;
+		out->base = t->head;
+		out->data = (const uint8_t *)t->delta;
+		out->len = t->delta_len;
+	} else {
+		out->data = (const uint8_t *)c->hist[0].file;
+		out->len = c->hist[0].len;
+	}
+	return true;
+}
+
+/* ---- refused ---- */
+
+static bool was_refused(const struct cluster *c, const struct session_head *head)
+{
+	for (size_t i = 0; i < c->n_refused && i < REFUSED_MAX; i++)
+		if (head_same(&c->refused[i], head))
+			return true;
+	return false;
+}
+
+/* Signed and still of no use: it need not be fetched again from the next one who has it. */
+static void refuse(struct cluster *c, const struct session_head *head)
+{
+	if (!was_refused(c, head))
+		c->refused[c->n_refused++ % REFUSED_MAX] = *head;
+}
+
+bool head_interesting(const struct cluster *c, const struct session_head *head)
+{
+	if (!head->serial || head_same(head, &c->head) || was_refused(c, head))
+		return false;
+	return head->serial >= c->head.serial;
+}
+
+/* ---- in force ---- */
+
+static bool hist_push(struct cluster *c, const char *file, size_t len)
+{
+	struct text t = {.head = c->head, .len = len};
+
+	if (bundle_split(file, len, &t.text_len, NULL, 0))
+		return false;
+	t.file = do_keep(c, file, len);
+	if (!t.file)
+		return false;
+	text_free(c, &c->hist[HIST_MAX - 1]);
+	memmove(&c->hist[1], &c->hist[0], (HIST_MAX - 1) * sizeof(c->hist[0]));
+	c->hist[0] = t;
+	for (size_t i = 1; i < HIST_MAX; i++)
+		delta_free(c, &c->hist[i]);
+	return true;
+}
+
+static struct session_head short_head(const struct bundle_head *head)
+{
+	struct session_head h = {.serial = head->serial};
+
+	memcpy(h.digest, head->digest, sizeof(h.digest));
+	return h;
+}
+
+/* The caller's reference of the policy goes to c->fresh. */
+static int put_in_force(struct cluster *c, const char *file, size_t len,
+        const struct bundle_head *head, struct policy *policy, const struct member *from, bool kept)
+{
+	struct session_head old = c->head;
+
+	c->head = short_head(head);
+	if (!hist_push(c, file, len)) {
+		c->head = old;
+		policy_unref(policy);
+		return -ENOMEM;
+	}
+	c->full = *head;
+	policy_unref(c->fresh);
+	c->fresh = policy;
+	c->from_admin = !from && !kept;
+	c->stored = kept;
+	c->fork = false;
+	c->n_refused = 0;
+	c->sync_all = true;
+	c->store_op.at = c->store_op.id ? c->store_op.at : 0;
+	notes_changed(c);
+	cl_notice(c, ENGINE_NOTICE, ENGINE_N_BUNDLE, from,
+	        "The signed bundle of serial %llu is in force (%s%s).",
+	        (unsigned long long)head->serial,
+	        from   ? "from "
+	        : kept ? "kept on disk"
+	               : "given here",
+	        from ? from->name : "");
+	return 0;
+}
+
+static void fork_seen(struct cluster *c, const struct session_head *head, const struct member *from)
+{
+	refuse(c, head);
+	c->fork = true;
+	if (head_same(&c->fork_told, head))
+		return;
+	c->fork_told = *head;
+	cl_notice(c, ENGINE_ERROR, ENGINE_N_FORK, from,
+	        "FORK: two different bundles of serial %llu are signed, the other one came from "
+	        "%s; "
+	        "the first is kept here: sign the policy that is wanted with a higher serial and "
+	        "without a parent.",
+	        (unsigned long long)head->serial, from ? from->name : "an admin here");
+}
+
+static enum bundle_verdict judge(
+        const struct cluster *c, const struct bundle_head *head, char *text, size_t size)
+{
+	const struct bundle_head *now = c->head.serial ? &c->full : NULL;
+	enum bundle_verdict v = bundle_judge(now, head, text, size);
+
+	if ((v == BUNDLE_OLDER && IMPAIRED(IMPAIR_TAKE_OLDER)) ||
+	        (v == BUNDLE_FORK && IMPAIRED(IMPAIR_TAKE_FORK)))
+		v = BUNDLE_APPLY;
+	return v;
+}
+
+struct found {
+	struct bundle_head head;
+	enum bundle_verdict verdict;
+	int error; /* not even judged */
+	char text[BUNDLE_ERROR_MAX];
+};
+
+/* Opens, judges, and puts it in force if it may be. from NULL: not from a peer. */
+static void take(struct cluster *c, const char *file, size_t len, struct member *from, bool kept,
+        struct found *f)
+{
+	struct policy_report report;
+	struct policy *policy = NULL;
+
+	memset(f, 0, sizeof(*f));
+	policy_report_init(&report);
+	f->error = do_open(c, file, len, &f->head, &policy, &report);
+	if (f->error)
+		snprintf(f->text, sizeof(f->text), "%s",
+		        report.n_faults ? report.faults[0].message : "it cannot be read");
+	policy_report_clear(&report);
+	if (f->error) {
+		c->oom |= f->error == -ENOMEM;
+		return;
+	}
+	f->verdict = judge(c, &f->head, f->text, sizeof(f->text));
+	if (f->verdict == BUNDLE_APPLY) {
+		f->error = put_in_force(c, file, len, &f->head, policy, from, kept);
+		return;
+	}
+	policy_unref(policy);
+	if (f->verdict == BUNDLE_FORK) {
+		struct session_head head = short_head(&f->head);
+
+		fork_seen(c, &head, from);
+	}
+}
+
+/* ---- from disk or an admin ---- */
+
+void cluster_key(struct cluster *c, const struct minisign_public *key)
+{
+	if (c->has_key && minisign_public_same(&c->key, key))
+		return;
+	c->key = *key;
+	c->n_refused = 0;
+	if (c->has_key)
+		return;
+	c->has_key = true;
+	c->note_next = c->now.mono_us + NOTE_MIN_US + cl_jitter(c, NOTE_JITTER_US);
+	c->dial_due = c->now.mono_us;
+}
+
+void cluster_bundle(
+        struct cluster *c, enum engine_bundle_source source, const char *file, size_t len)
+{
+	bool kept = source == ENGINE_BUNDLE_KEPT;
+	struct found f;
+
+	if (!c->has_key) {
+		c->verdict_error = -ENOKEY;
+		snprintf(c->verdict_text, sizeof(c->verdict_text),
+		        "this node has no cluster key, so no bundle can be verified");
+		return;
+	}
+	take(c, file, len, NULL, kept, &f);
+	c->verdict = f.verdict;
+	c->verdict_error = f.error;
+	text_set(c->verdict_text, sizeof(c->verdict_text), f.text);
+	if (f.error || (f.verdict != BUNDLE_APPLY && f.verdict != BUNDLE_SAME))
+		cl_notice(c, ENGINE_WARNING, ENGINE_N_REFUSED_BUNDLE, NULL,
+		        "The bundle %s was refused: %s.", kept ? "kept on disk" : "given here",
+		        c->verdict_text);
+}
+
+struct policy *cluster_policy(struct cluster *c)
+{
+	struct policy *p = c->fresh;
+
+	c->fresh = NULL;
+	return p;
+}
+
+int cluster_file(const struct cluster *c, const char **file, size_t *len)
+{
+	if (!c->head.serial)
+		return -ENOENT;
+	*file = c->hist[0].file;
+	*len = c->hist[0].len;
+	return 0;
+}
+
+/* ---- from peers ---- */
+
+static __attribute__((format(printf, 3, 4))) void tell_refused(
+        struct cluster *c, struct member *m, const char *fmt, ...)
+{
+	char text[BUNDLE_ERROR_MAX];
+	va_list ap;
+
+	if (!member_may_tell(c, m))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	cl_notice(c, ENGINE_WARNING, ENGINE_N_REFUSED_BUNDLE, m,
+	        "A bundle from %s was refused: %s.", m->name, text);
+}
+
+/* A delta becomes a file, to be freed; NULL: not possible, err says why (0: ask for the whole). */
+static char *rebuild(struct cluster *c, const struct session_msg *msg, size_t *len, int *error,
+        char *err, size_t err_size)
+{
+	const struct text *base = text_find(c, &msg->base);
+	const char *data = (const char *)msg->data;
+	char *text = NULL, *file;
+	size_t delta_len, text_len = 0, sig;
+
+	*error = 0;
+	if (!base)
+		return NULL;
+	*error = bundle_split(data, msg->len, &delta_len, err, err_size);
+	if (!*error)
+		*error = do_patch(c, base, data, delta_len, &text, &text_len, err, err_size);
+	if (*error)
+		return NULL;
+	sig = msg->len - delta_len;
+	file = realloc(text, text_len + sig + 1);
+	if (!file) {
+		free(text);
+		*error = -ENOMEM;
+		return NULL;
+	}
+	memcpy(file + text_len, data + delta_len, sig);
+	*len = text_len + sig;
+	file[*len] = 0;
+	return file;
+}
+
+/* Its signature is good, so it is the signer's affair and not the sender's. */
+static bool is_signed(struct cluster *c, const char *file, size_t len)
+{
+	size_t text;
+
+	return !bundle_split(file, len, &text, NULL, 0) &&
+	       !bundle_verify(file, text, file + text, len - text, &c->key, NULL, 0);
+}
+
+static void after_take(struct cluster *c, struct sess *s, const struct session_msg *msg,
+        const struct found *f, const char *file, size_t len)
+{
+	struct member *m = s->m;
+	struct session_head real = short_head(&f->head);
+
+	if (f->error == -ENOMEM)
+		return;
+	if (f->error) {
+		tell_refused(c, m, "%s", f->text);
+		if (!is_signed(c, file, len))
+			member_strike(c, m, 1);
+		else
+			refuse(c, &msg->head);
+		return;
+	}
+	if (!head_same(&real, &msg->head))
+		member_strike(c, m, 1); /* another than it said */
+	switch (f->verdict) {
+	case BUNDLE_APPLY:
+		m->strikes = m->shuns = 0;
+		s->theirs = real;
+		s->has_state = true;
+		notes_delivered(c, s);
+		break;
+	case BUNDLE_BAD_PARENT:
+	case BUNDLE_OTHER_CLUSTER:
+		refuse(c, &real);
+		tell_refused(c, m, "%s", f->text);
+		break;
+	case BUNDLE_OLDER:
+		tell_refused(c, m, "%s", f->text);
+		break;
+	case BUNDLE_FORK: /* told already */
+	case BUNDLE_SAME:
+		break;
+	}
+}
+
+/* Cheap: would a bundle of this head change anything? */
+static bool worth_opening(struct cluster *c, struct sess *s, const struct session_head *head)
+{
+	if (head_interesting(c, head))
+		return true;
+	if (IMPAIRED(IMPAIR_TAKE_OLDER) && head->serial < c->head.serial)
+		return true;
+	if (head->serial < c->head.serial && !text_find(c, head))
+		tell_refused(c, s->m, "serial %llu is older than serial %llu, which is in force",
+		        (unsigned long long)head->serial, (unsigned long long)c->head.serial);
+	return false;
+}
+
+void bundle_from_session(struct cluster *c, struct sess *s, const struct session_msg *msg)
+{
+	struct member *m = s->m;
+	const char *file = (const char *)msg->data;
+	char *built = NULL, err[BUNDLE_ERROR_MAX] = "";
+	size_t len = msg->len;
+	struct found f;
+	int error = 0;
+
+	if (c->now.mono_us < m->deaf_until || !worth_opening(c, s, &msg->head))
+		return;
+	if (msg->delta) {
+		file = built = rebuild(c, msg, &len, &error, err, sizeof(err));
+		if (!built && error != -ENOMEM) {
+			s->no_delta = true; /* whole, then */
+			s->theirs = msg->head;
+			s->has_state = true;
+		}
+		if (error && error != -ENOMEM) {
+			tell_refused(c, m, "%s", err);
+			member_strike(c, m, 1);
+		}
+		c->oom |= error == -ENOMEM;
+		if (!built)
+			return;
+	}
+	take(c, file, len, m, false, &f);
+	after_take(c, s, msg, &f, file, len);
+	free(built);
+}

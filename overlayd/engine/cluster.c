@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The cluster machine: memory, effects, who there is, and what status sees. */
+#include "engine/cluster_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 4096U
+#define KEEP_EFFECTS 1024U
+#define RECOVER_US 1000000
+
+struct cluster_block {
+	struct cluster_block *next;
+	size_t size, used;
+	max_align_t data[];
+};
+
+/* ---- memory ---- */
+
+void *cl_alloc(struct cluster *c, size_t size)
+{
+	void *p = calloc(1, size ? size : 1);
+
+	if (!p)
+		c->oom = true;
+	else
+		c->memory += size;
+	return p;
+}
+
+void cl_free(struct cluster *c, void *p, size_t size)
+{
+	if (!p)
+		return;
+	c->memory -= size;
+	free(p);
+}
+
+void *cl_arena(struct cluster *c, size_t size)
+{
+	size_t unit = sizeof(max_align_t), want = (size + unit - 1) / unit * unit;
+	struct cluster_block *b = c->arena;
+	void *p;
+
+	if (!b || b->size - b->used < want) {
+		size_t room = want > BLOCK ? want : BLOCK;
+
+		b = cl_alloc(c, sizeof(*b) + room);
+		if (!b)
+			return NULL;
+		b->size = room;
+		b->next = c->arena;
+		c->arena = b;
+	}
+	p = (char *)b->data + b->used;
+	b->used += want;
+	return p; /* zeroed: blocks are used once */
+}
+
+const char *cl_str(struct cluster *c, const char *s)
+{
+	size_t n = strlen(s) + 1;
+	char *p = cl_arena(c, n);
+
+	return p ? memcpy(p, s, n) : "";
+}
+
+static void arena_free(struct cluster *c)
+{
+	while (c->arena) {
+		struct cluster_block *b = c->arena;
+
+		c->arena = b->next;
+		cl_free(c, b, sizeof(*b) + b->size);
+	}
+}
+
+/* ---- effects ---- */
+
+struct engine_effect *cl_effect(struct cluster *c, enum engine_effect_type type, bool with_id)
+{
+	struct engine_effect *fx;
+
+	if (c->n_fx == c->cap_fx) {
+		size_t cap = c->cap_fx ? c->cap_fx * 2 : 8;
+		struct engine_effect *v = cl_alloc(c, cap * sizeof(*v));
+
+		if (!v)
+			return NULL;
+		if (c->n_fx)
+			memcpy(v, c->fx, c->n_fx * sizeof(*v));
+		cl_free(c, c->fx, c->cap_fx * sizeof(*v));
+		c->fx = v;
+		c->cap_fx = cap;
+	}
+	fx = &c->fx[c->n_fx++];
+	memset(fx, 0, sizeof(*fx));
+	fx->type = type;
+	fx->id = with_id ? ++*c->next_id : 0;
+	return fx;
+}
+
+void cl_notice(struct cluster *c, enum engine_severity severity, enum engine_notice_code code,
+        const struct member *m, const char *fmt, ...)
+{
+	char text[ENGINE_TEXT_MAX * 4], clean[ENGINE_TEXT_MAX * 4];
+	struct engine_effect *fx;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	text_set(clean, sizeof(clean), text);
+	fx = cl_effect(c, ENGINE_FX_NOTICE, false);
+	if (!fx)
+		return;
+	fx->notice.severity = severity;
+	fx->notice.code = code;
+	fx->notice.peer = m ? cl_str(c, m->name) : NULL;
+	fx->notice.text = cl_str(c, clean);
+}
+
+int64_t cl_jitter(struct cluster *c, int64_t below)
+{
+	uint64_t x = c->rng; /* xorshift64* */
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	c->rng = x;
+	return (int64_t)((x * 0x2545f4914f6cdd1dULL >> 32) % (uint64_t)below);
+}
+
+/* Doubles from the least to the most, then plus or minus a quarter. */
+int64_t cl_backoff(struct cluster *c, uint32_t fails, int64_t min, int64_t max)
+{
+	int64_t d = min;
+
+	for (uint32_t i = 1; i < fails && d < max; i++)
+		d *= 2;
+	if (d > max)
+		d = max;
+	return d - d / 4 + cl_jitter(c, d / 2 + 1);
+}
+
+/* ---- the machine ---- */
+
+int cluster_new(struct cluster **out, uint64_t seed, const struct cluster_hooks *hooks)
+{
+	struct cluster *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->memory = sizeof(*c);
+	c->rng = seed * 0x9e3779b97f4a7c15ULL;
+	if (!c->rng)
+		c->rng = 1;
+	if (hooks)
+		c->hooks = *hooks;
+	c->recover_at = c->dial_due = c->slow_due = c->want_scan_at = ENGINE_NEVER;
+	c->note_burst_at = c->note_next = c->doubt_at = ENGINE_NEVER;
+	c->serve_budget = SERVE_BURST;
+	*out = c;
+	return 0;
+}
+
+void cluster_free(struct cluster *c)
+{
+	if (!c)
+		return;
+	while (c->member_head)
+		member_drop(c, c->member_head);
+	bundles_free(c);
+	arena_free(c);
+	map_clear(&c->members);
+	map_clear(&c->sessions);
+	policy_unref(c->policy);
+	free(c->seeds);
+	free(c->fx);
+	free(c);
+}
+
+void cluster_step_begin(struct cluster *c, struct engine_time now, uint64_t *next_id)
+{
+	if (now.mono_us > c->now.mono_us)
+		c->now.mono_us = now.mono_us;
+	c->now.wall_s = now.wall_s;
+	c->next_id = next_id;
+	c->oom = false;
+	arena_free(c);
+	c->state_msg = NULL;
+	c->n_fx = 0;
+	if (c->cap_fx > KEEP_EFFECTS) {
+		cl_free(c, c->fx, c->cap_fx * sizeof(*c->fx));
+		c->fx = NULL;
+		c->cap_fx = 0;
+	}
+}
+
+int cluster_tick(struct cluster *c)
+{
+	if (c->now.mono_us >= c->recover_at) {
+		c->recover_at = ENGINE_NEVER;
+		c->sync_all = true;
+		c->dial_due = c->want_scan_at = c->slow_due = c->now.mono_us;
+	}
+	if (c->has_key) {
+		store_tick(c);
+		notes_tick(c);
+		statements_tick(c);
+		sessions_tick(c);
+		wants_tick(c);
+	}
+	if (c->oom)
+		c->recover_at = c->now.mono_us + RECOVER_US;
+	return c->oom ? -ENOMEM : 0;
+}
+
+static void sooner(int64_t *at, int64_t other)
+{
+	if (other < *at)
+		*at = other;
+}
+
+int64_t cluster_wakeup(const struct cluster *c)
+{
+	int64_t at = c->recover_at;
+
+	if (!c->has_key)
+		return at;
+	sooner(&at, store_wakeup(c));
+	sooner(&at, sessions_wakeup(c));
+	sooner(&at, wants_wakeup(c));
+	sooner(&at, notes_wakeup(c));
+	sooner(&at, statements_wakeup(c));
+	return at;
+}
+
+const struct engine_effects *cluster_effects(struct cluster *c)
+{
+	c->out = (struct engine_effects){c->fx, c->n_fx};
+	return &c->out;
+}
+
+void cluster_unsaid(struct cluster *c)
+{
+	for (struct sess *s = c->sess_head; s; s = s->next) {
+		s->greeted = false;
+		s->pushed = (struct session_head){0};
+	}
+	c->recover_at = c->now.mono_us + RECOVER_US;
+}
+
+/* ---- who there is ---- */
+
+struct member *member_find(const struct cluster *c, const char *name)
+{
+	struct map_node *n = map_find(&c->members, digest_str(DIGEST_START, name));
+
+	for (; n; n = map_next_same(n))
+		if (!strcmp(((struct member *)n)->name, name))
+			return (struct member *)n;
+	return NULL;
+}
+
+struct member *member_get(struct cluster *c, const char *name)
+{
+	struct member *m = member_find(c, name);
+	const struct policy_peer *peer;
+
+	if (m || !c->policy || !c->self)
+		return m;
+	peer = policy_peer_by_name(c->policy, name);
+	if (!peer || peer == c->self)
+		return NULL;
+	m = cl_alloc(c, sizeof(*m));
+	if (!m)
+		return NULL;
+	if (map_add(&c->members, &m->node, digest_str(DIGEST_START, name))) {
+		c->oom = true;
+		cl_free(c, m, sizeof(*m));
+		return NULL;
+	}
+	snprintf(m->name, sizeof(m->name), "%s", name);
+	m->peer = peer;
+	m->key = peer->key;
+	m->seed = policy_is_seed(c->policy, peer);
+	m->applied.kind = SESSION_APPLIED;
+	m->rotate.kind = SESSION_ROTATE;
+	m->applied.m = m->rotate.m = m;
+	m->prev = c->member_tail;
+	if (m->prev)
+		m->prev->next = m;
+	else
+		c->member_head = m;
+	c->member_tail = m;
+	return m;
+}
+
+void member_drop(struct cluster *c, struct member *m)
+{
+	while (m->sessions)
+		sess_close(c, m->sessions, true);
+	notes_forget(c, m);
+	statement_forget(c, &m->applied);
+	statement_forget(c, &m->rotate);
+	for (size_t i = 0; i < c->n_seeds; i++)
+		if (c->seeds[i] == m)
+			c->seeds[i] = c->seeds[--c->n_seeds];
+	map_remove(&c->members, &m->node);
+	*(m->prev ? &m->prev->next : &c->member_head) = m->next;
+	*(m->next ? &m->next->prev : &c->member_tail) = m->prev;
+	if (m->text)
+		cl_free(c, m->text, strlen(m->text) + 1);
+	cl_free(c, m, sizeof(*m));
+}
+
+static void seeds_find(struct cluster *c)
+{
+	c->n_seeds = 0;
+	for (size_t i = 0; c->self && i < c->policy->n_peers; i++) {
+		const struct policy_peer *peer = &c->policy->peers[i];
+		struct member *m;
+
+		if (peer == c->self || !policy_is_seed(c->policy, peer))
+			continue;
+		if (c->n_seeds == c->cap_seeds) {
+			size_t cap = c->cap_seeds ? c->cap_seeds * 2 : 4;
+			struct member **v = cl_alloc(c, cap * sizeof(struct member *));
+
+			if (!v)
+				return;
+			if (c->n_seeds)
+				memcpy(v, c->seeds, c->n_seeds * sizeof(struct member *));
+			cl_free(c, c->seeds, c->cap_seeds * sizeof(struct member *));
+			c->seeds = v;
+			c->cap_seeds = cap;
+		}
+		m = member_get(c, peer->name);
+		if (m)
+			c->seeds[c->n_seeds++] = m;
+	}
+}
+
+/* A name that has another key now is another node: nothing of the old one counts for it. */
+void cluster_members(struct cluster *c, const struct policy *policy, const struct policy_peer *self)
+{
+	const struct policy *old = c->policy;
+	struct member *next;
+
+	c->policy = policy ? policy_ref(policy) : NULL;
+	c->self = policy ? self : NULL;
+	c->self_seed = c->self && policy_is_seed(policy, c->self);
+	for (struct member *m = c->member_head; m; m = next) {
+		const struct policy_peer *peer =
+		        c->self ? policy_peer_by_name(policy, m->name) : NULL;
+
+		next = m->next;
+		if (!peer || peer == c->self || memcmp(&peer->key, &m->key, sizeof(m->key)) != 0) {
+			member_drop(c, m);
+			continue;
+		}
+		m->peer = peer;
+		m->seed = policy_is_seed(policy, peer);
+	}
+	seeds_find(c);
+	calls_members(c);
+	policy_unref(old);
+}
+
+void cluster_peer(struct cluster *c, const char *name, enum cluster_reach reach)
+{
+	struct member *m = reach == CLUSTER_GONE ? member_find(c, name) : member_get(c, name);
+
+	if (!m || m->reach == reach)
+		return;
+	m->reach = reach;
+	if (reach == CLUSTER_GONE)
+		while (m->sessions)
+			sess_close(c, m->sessions, true);
+	m->dial_at = 0; /* whatever was in the way may be gone */
+	m->dial_fails = 0;
+	if (m->seed)
+		c->dial_due = c->now.mono_us;
+}
+
+bool member_addrs(const struct cluster *c, const struct member *m, struct policy_addr *addr,
+        struct policy_addr *from)
+{
+	bool v4 = c->self->addr4.family && m->peer->addr4.family;
+
+	*addr = v4 ? m->peer->addr4 : m->peer->addr6;
+	*from = v4 ? c->self->addr4 : c->self->addr6;
+	return addr->family && from->family;
+}
+
+bool member_may_tell(struct cluster *c, struct member *m)
+{
+	if (m->told_us && c->now.mono_us < m->told_us + TELL_GAP_US)
+		return false;
+	m->told_us = c->now.mono_us;
+	return true;
+}
+
+/* Faults wear off when there was no trouble for an hour. */
+void member_strike(struct cluster *c, struct member *m, unsigned n)
+{
+	if (m->deaf_until && c->now.mono_us > m->deaf_until + SHUN_FORGET_US)
+		m->shuns = m->strikes = 0;
+	if (m->strikes + n < STRIKES) {
+		m->strikes += (uint8_t)n;
+		return;
+	}
+	m->strikes = 0;
+	m->shuns += m->shuns < 30;
+	m->deaf_until = c->now.mono_us + cl_backoff(c, m->shuns, SHUN_MIN_US, SHUN_MAX_US);
+	if (m->unasked_until < m->deaf_until)
+		m->unasked_until = m->deaf_until;
+	if (c->want_scan_at > m->unasked_until)
+		c->want_scan_at = m->unasked_until;
+}
+
+/* ---- looking ---- */
+
+void cluster_look(const struct cluster *c, struct engine_bundle_view *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->key = c->has_key;
+	out->head = c->full;
+	out->stored = c->stored;
+	out->store_text = c->store_text;
+	out->verdict = c->verdict;
+	out->verdict_error = c->verdict_error;
+	out->verdict_text = c->verdict_text;
+	out->fork = c->fork;
+	out->n_sessions = c->n_up;
+	if (!c->policy || !c->self)
+		return;
+	out->n_members = c->policy->n_peers;
+	out->n_applied = c->head.serial != 0;
+	for (const struct member *m = c->member_head; m; m = m->next)
+		out->n_applied +=
+		        m->applied.seq && c->head.serial && head_same(&m->applied.head, &c->head);
+}
+
+static void member_fill(
+        const struct cluster *c, const struct member *m, struct engine_member_view *v)
+{
+	if (m->applied.seq) {
+		v->applied = m->applied.head;
+		v->said_mono_us = m->applied.said_us;
+		v->release = m->applied.body ? (const char *)m->applied.body : "";
+	}
+	v->session = sess_up(m) != NULL;
+	if (!v->session && m->text)
+		v->session_text = m->text;
+	else if (!v->session && m->reach == CLUSTER_GONE && (m->seed || c->self_seed))
+		v->session_text = "its tunnel is not up";
+}
+
+int cluster_member_at(const struct cluster *c, size_t index, struct engine_member_view *out)
+{
+	const struct policy_peer *peer;
+	const struct member *m;
+
+	if (!c->policy || index >= c->policy->n_peers)
+		return -ENOENT;
+	peer = &c->policy->peers[index];
+	memset(out, 0, sizeof(*out));
+	out->name = peer->name;
+	out->said_mono_us = -1;
+	out->release = out->session_text = "";
+	out->seed = policy_is_seed(c->policy, peer);
+	out->self = peer == c->self;
+	m = member_find(c, peer->name);
+	if (out->self) {
+		out->applied = c->head;
+		out->said_mono_us = c->now.mono_us;
+	} else if (m) {
+		member_fill(c, m, out);
+	}
+	return 0;
+}
+
+size_t cluster_memory(const struct cluster *c)
+{
+	return c->memory + map_memory(&c->members) + map_memory(&c->sessions);
+}

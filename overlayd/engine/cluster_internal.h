@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Inside the cluster machine. What happened is taken in at once; what follows from it for others
+ * (states, pushes, answers, calls) is said at the end of the step, in cluster_tick().
+ *
+ * What a peer can cause is bounded:
+ * - records: one per peer of the policy, and at most IN_MAX + 1 sessions each; names that are not
+ *   in the policy leave nothing behind
+ * - texts: HIST_MAX bundles and a delta for each; a bundle that comes in is freed or one of them
+ * - messages: MSG_BURST, then MSG_RATE per second and session, or the session is closed
+ * - opening a bundle (hashes, a signature, parsing): only with a head that would change something,
+ *   that was not refused before; what is faulty is a strike, and after STRIKES of them the peer's
+ *   bundles and sessions are ignored for a while that doubles each time
+ * - sending a bundle: a small one once per head and session; a large one when asked, at most one a
+ *   second and peer, and SERVE_RATE bytes a second in all
+ * - statements: one of each kind per member, checked only when it says something new; answers to
+ *   WHO at most each WHO_GAP_US and session
+ * - notes: the last head of at most TELLERS peers at a time; one answer per peer and NOTE_GAP_US
+ * - notices about a peer: one per TELL_GAP_US
+ */
+#ifndef OVERLAYD_ENGINE_CLUSTER_INTERNAL_H
+#define OVERLAYD_ENGINE_CLUSTER_INTERNAL_H
+
+#include "engine/internal.h"
+
+#include <string.h>
+
+#define HIST_MAX 4U /* bundles whose text is kept, the one in force among them */
+#define REFUSED_MAX 16U
+#define IN_MAX 2U /* sessions that one peer may have opened to us */
+#define TELLERS 8U
+#define STRIKES 3U
+#define MSG_BURST 512
+#define MSG_RATE 200
+#define SERVE_RATE (32LL << 20)
+#define SERVE_BURST (64LL << 20)
+#define SERVE_GAP_US 1000000
+#define SLOW_US 10000 /* what had to wait its turn is looked at together, this often */
+#define WANT_US 5000000
+#define OPEN_US 20000000
+#define EXTRA_US 30000000 /* a session beside those to seeds lives so long */
+#define DIAL_MIN_US 250000
+#define DIAL_MAX_US 30000000
+#define STORE_MIN_US 1000000
+#define STORE_MAX_US 60000000
+#define STORE_US 20000000 /* storing without an answer has failed */
+#define SHUN_MIN_US 5000000
+#define SHUN_MAX_US 600000000
+#define SHUN_FORGET_US 3600000000LL
+#define DOUBT_US 1000000 /* seeds have so long to deliver what a note told of */
+#define NOTE_AFTER_US 1000000
+#define NOTE_MIN_US 30000000
+#define NOTE_JITTER_US 30000000
+#define NOTES_AFTER 3
+#define NOTE_GAP_US 5000000
+#define WHO_GAP_US 20000     /* between two answers on one session */
+#define WHO_ASK_GAP_US 50000 /* between two questions of ours */
+#define TELL_GAP_US 60000000
+
+/* What a member said last, of one kind. */
+struct kept {
+	struct session_head head;
+	uint8_t signature[64];
+	uint8_t *body;
+	uint16_t body_len;
+	uint64_t seq; /* counts all that was learned; 0: nothing said */
+	int64_t said_us;
+	struct member *m;
+	enum session_statement_kind kind;
+	struct kept *prev, *next; /* by seq */
+};
+
+/* A peer of the policy, once there is something to remember of it. */
+struct member {
+	struct map_node node; /* by hash of its name */
+	struct member *prev, *next;
+	char name[POLICY_NAME_MAX + 1];
+	const struct policy_peer *peer;
+	struct policy_key key;
+	bool seed;
+	enum cluster_reach reach;
+
+	struct sess *sessions; /* list, newest first */
+	uint32_t dial_fails;
+	int64_t dial_at; /* not again before */
+	char *text;      /* why there is no session */
+	bool told_down;
+
+	uint8_t strikes, shuns;
+	int64_t unasked_until; /* gets no WANT */
+	int64_t deaf_until;    /* its bundles and sessions are refused */
+	int64_t told_us;       /* last notice of what it did wrong; 0: none */
+	int64_t served_us;     /* a whole bundle was sent; 0: never */
+
+	struct session_head noted; /* told by a note, and not here */
+	int64_t noted_us;
+	int64_t note_reply_at;
+
+	struct kept applied, rotate;
+};
+
+struct sess {
+	struct map_node node; /* by id */
+	struct sess *prev, *next;
+	struct sess *peer_next;
+	struct member *m;
+	bool up, ours;
+	bool extra; /* not to a seed: only until it gave what it told of */
+	bool greeted, has_state;
+	bool dirty;
+	struct sess *dirty_next;
+	int64_t since_us, deadline; /* opening, or extra: closed then */
+	struct session_head told, theirs, pushed;
+	bool no_delta; /* the last one was no good: only whole ones */
+	bool large_ok; /* a WANT was sent, its answer may be large */
+	bool wanted, who, who_out;
+	bool slow; /* wanted or who, and had to wait */
+	struct session_head want_base;
+	uint64_t who_since, since;
+	int64_t who_at;
+	int64_t budget, budget_us;
+};
+
+struct text {
+	struct session_head head;
+	const char *file; /* text and signature */
+	size_t len, text_len;
+	char *delta; /* from this one to the one in force, and its signature */
+	size_t delta_len;
+	bool no_delta; /* there is none, or it does not pay */
+};
+
+struct cluster {
+	struct cluster_hooks hooks;
+	struct engine_time now;
+	uint64_t *next_id;
+	uint64_t rng;
+	bool oom;
+	int64_t recover_at;
+	size_t memory;
+
+	bool has_key;
+	struct minisign_public key;
+
+	/* bundles.c */
+	struct bundle_head full;  /* of the one in force */
+	struct session_head head; /* the same; serial 0: none */
+	struct text hist[HIST_MAX];
+	struct policy *fresh; /* to be taken over */
+	bool from_admin;      /* the one in force was given here */
+	bool stored, store_told;
+	struct session_head storing;
+	struct op store_op;
+	char store_text[ENGINE_TEXT_MAX];
+	struct session_head refused[REFUSED_MAX];
+	size_t n_refused;
+	bool fork;
+	struct session_head fork_told;
+	enum bundle_verdict verdict;
+	int verdict_error;
+	char verdict_text[BUNDLE_ERROR_MAX];
+
+	/* who there is */
+	const struct policy *policy;
+	const struct policy_peer *self;
+	bool self_seed;
+	struct map members;
+	struct member *member_head, *member_tail;
+	struct member **seeds;
+	size_t n_seeds, cap_seeds;
+
+	/* sessions.c */
+	struct map sessions;
+	struct sess *sess_head, *sess_tail, *dirty, *extra;
+	size_t n_up;
+	bool sync_all;
+	int64_t dial_due, slow_due;
+	int64_t serve_budget, serve_us;
+	struct sess *want; /* one WANT at a time */
+	struct session_head want_head;
+	int64_t want_deadline, want_scan_at;
+
+	/* notes.c */
+	int64_t note_burst_at, note_next, doubt_at;
+	struct member *tellers[TELLERS];
+	size_t n_tellers;
+
+	/* statements.c */
+	uint64_t stmt_seq;
+	struct kept *stmt_head, *stmt_tail;
+	bool who;
+	int64_t who_at;
+
+	struct engine_effect *fx;
+	size_t n_fx, cap_fx;
+	struct engine_effects out;
+	struct cluster_block *arena;
+	struct session_msg *state_msg; /* of this step */
+};
+
+static inline bool head_same(const struct session_head *a, const struct session_head *b)
+{
+	return a->serial == b->serial && !memcmp(a->digest, b->digest, sizeof(a->digest));
+}
+
+/* cluster.c */
+void *cl_alloc(struct cluster *c, size_t size); /* zeroed; NULL sets c->oom */
+void cl_free(struct cluster *c, void *p, size_t size);
+void *cl_arena(struct cluster *c, size_t size); /* zeroed, until the next step */
+const char *cl_str(struct cluster *c, const char *s);
+struct engine_effect *cl_effect(struct cluster *c, enum engine_effect_type type, bool with_id);
+void cl_notice(struct cluster *c, enum engine_severity severity, enum engine_notice_code code,
+        const struct member *m, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+int64_t cl_jitter(struct cluster *c, int64_t below);
+int64_t cl_backoff(struct cluster *c, uint32_t fails, int64_t min, int64_t max);
+struct member *member_find(const struct cluster *c, const char *name);
+struct member *member_get(struct cluster *c, const char *name); /* made, if of the policy */
+void member_drop(struct cluster *c, struct member *m);
+bool member_addrs(const struct cluster *c, const struct member *m, struct policy_addr *addr,
+        struct policy_addr *from);
+bool member_may_tell(struct cluster *c, struct member *m); /* a notice about it, now */
+void member_strike(struct cluster *c, struct member *m, unsigned n);
+
+/* bundles.c */
+void bundles_free(struct cluster *c);
+bool head_interesting(const struct cluster *c, const struct session_head *head);
+void bundle_from_session(struct cluster *c, struct sess *s, const struct session_msg *msg);
+/* The best way from base to the one in force; data is valid until that changes. */
+bool bundle_payload(struct cluster *c, const struct session_head *base, bool allow_delta,
+        struct session_msg *out);
+
+/* store.c */
+void store_tick(struct cluster *c);
+int64_t store_wakeup(const struct cluster *c);
+
+/* sessions.c */
+void sess_close(struct cluster *c, struct sess *s, bool tell_host);
+void sess_violation(struct cluster *c, struct sess *s, const char *what);
+struct sess *sess_new(struct cluster *c, struct member *m, uint64_t id);
+void sess_lost(struct cluster *c, struct sess *s, const char *text);
+struct sess *sess_up(const struct member *m); /* one that is up, or NULL */
+struct sess *sess_any(const struct member *m, bool ours);
+void sess_dirty(struct cluster *c, struct sess *s);
+bool sess_send(struct cluster *c, struct sess *s, const struct session_msg *msg, bool large);
+void sessions_tick(struct cluster *c);
+int64_t sessions_wakeup(const struct cluster *c);
+void sessions_slow(struct cluster *c, struct sess *s, int64_t at);
+
+/* calls.c */
+struct sess *sess_open(struct cluster *c, struct member *m, bool extra);
+void call_again(struct cluster *c, struct member *m);
+void calls_members(struct cluster *c);
+void calls_tick(struct cluster *c);
+
+/* wants.c */
+void want_consider(struct cluster *c, struct sess *s);
+void want_done(struct cluster *c, struct sess *s); /* an answer came, or the session went */
+void want_asked(struct cluster *c, struct sess *s, const struct session_head *base);
+void want_serve(struct cluster *c, struct sess *s);
+void wants_tick(struct cluster *c);
+int64_t wants_wakeup(const struct cluster *c);
+
+/* notes.c */
+void notes_changed(struct cluster *c);
+void notes_forget(struct cluster *c, struct member *m);
+void notes_delivered(struct cluster *c, struct sess *s);
+void notes_tick(struct cluster *c);
+int64_t notes_wakeup(const struct cluster *c);
+
+/* statements.c */
+/* direct: on the member's own session. -EKEYREJECTED: not its signature; -EINVAL: it cannot be. */
+int statement_take(struct cluster *c, const struct session_statement *st, bool direct);
+void statement_forget(struct cluster *c, struct kept *k);
+void statements_state(struct cluster *c, struct session_msg *out); /* our own STATE */
+void statements_asked(struct cluster *c, struct sess *s, uint64_t since);
+void statements_serve(struct cluster *c, struct sess *s);
+void statements_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
+void statements_tick(struct cluster *c);
+int64_t statements_wakeup(const struct cluster *c);
+
+#endif
