@@ -135,6 +135,7 @@ static void awaited_done(struct charon *charon, const struct vici_result *r)
 	charon->facts = charon->next;
 	charon->generation++;
 	charon->told = true;
+	charon->has_ours = false;
 	log_info("connected to charon %s at %s", charon->facts.version, charon->path);
 	dataplane_charon_known(charon->world->dataplane);
 	ev.charon.connected = true;

@@ -30,6 +30,7 @@ struct charon {
 	bool opening;
 	bool told;     /* the engine knows it as connected */
 	bool shutting; /* charon_shut() is under way */
+	bool has_ours; /* it had SAs or connections of ours when we came, or we gave it some */
 	struct charon_facts facts;
 	struct charon_facts next; /* of the connection that is being opened */
 	struct attempts *attempts;

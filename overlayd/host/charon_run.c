@@ -106,6 +106,8 @@ static void on_row(void *user, const struct vici_ike_sa *sa)
 {
 	struct request *req = user;
 
+	if (sa->name && strncmp(sa->name, ENGINE_CONN_PREFIX, strlen(ENGINE_CONN_PREFIX)) == 0)
+		req->charon->has_ours = true;
 	charon_rows_add(&req->rows, sa);
 }
 
@@ -163,6 +165,8 @@ static void on_conn_rows(void *user, const struct vici_result *r)
 		request_end(req, error, r->error ? r->errmsg : "out of memory");
 		return;
 	}
+	if (req->conns.n)
+		req->charon->has_ours = true;
 	ev.conns.effect_id = req->id;
 	ev.conns.names = req->conns.names;
 	ev.conns.rows = req->conns.rows;
@@ -197,6 +201,20 @@ static int run_load_key(
 	return ret;
 }
 
+/* The engine loads nothing before it has seen both lists. Without traps what is left does no harm,
+ * and carries what flows until there is a new tunnel. */
+static void leftovers(struct charon *charon)
+{
+	struct engine_view view;
+
+	if (charon->has_ours)
+		return;
+	charon->has_ours = true;
+	engine_look(charon->world->engine, &view);
+	if (view.policy && policy_mesh_on_demand(view.policy))
+		dataplane_leftovers(charon->world->dataplane);
+}
+
 static int run_load_conn(
         struct charon *charon, struct vici *v, const struct engine_conn *conn, struct request *req)
 {
@@ -210,6 +228,7 @@ static int run_load_conn(
 	        .idle_s = charon->world->options.idle_s,
 	};
 
+	leftovers(charon);
 	return charon_load_conn(v, &load, on_done, req, charon_now());
 }
 

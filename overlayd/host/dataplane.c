@@ -298,6 +298,22 @@ bool dataplane_has_traps(const struct dataplane *dp)
 	return dp->plane && dp->plane->traps;
 }
 
+void dataplane_leftovers(const struct dataplane *dp)
+{
+	int n;
+
+	if (!dp->plane || !dp->plane->traps || !dp->plane->leftovers)
+		return;
+	n = dp->plane->leftovers(dp->plane->if_id);
+	if (n < 0)
+		log_warning(
+		        "cannot end the SAs that an earlier charon left in the kernel: %s; tunnels "
+		        "on demand may not come up before they expire",
+		        strerror(-n));
+	else if (n > 0)
+		log_info("%d SAs that an earlier charon left in the kernel are ended", n);
+}
+
 /* A table made before charon has told need not be made anew: the device's name says which. */
 const struct plane *dataplane_expects(const struct dataplane *dp)
 {

@@ -29,6 +29,8 @@ struct plane {
 	 * negative errno, why in one sentence.
 	 */
 	int (*ensure)(struct rtnl *rt, uint32_t mtu, struct rtnl_link *out, char *why, size_t size);
+	/* As leftovers.h says; NULL: nothing outlives charon. */
+	int (*leftovers)(uint32_t if_id);
 	/* Takes away what ensure made. */
 	int (*remove)(struct rtnl *rt);
 };

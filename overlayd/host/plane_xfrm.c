@@ -7,6 +7,8 @@
  */
 #include "host/plane.h"
 
+#include "host/leftovers.h"
+
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/udp.h>
@@ -216,5 +218,6 @@ const struct plane plane_xfrm = {
         .secpath = true,
         .probe = xfrm_probe,
         .ensure = xfrm_ensure,
+        .leftovers = leftovers_end,
         .remove = xfrm_remove,
 };
