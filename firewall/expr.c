@@ -141,13 +141,27 @@ static void need_l4(struct making *m, int proto)
 	m->l4 = proto;
 }
 
-static void match_name(struct making *m, const struct stmt *s)
+static void match_device(struct making *m, const struct stmt *s)
 {
 	char name[16] = {0}; /* the whole field: no prefix match */
+	uint16_t type = (uint16_t)s->value;
 
+	if (type) {
+		load_meta(m, s->dst ? NFT_META_OIFTYPE : NFT_META_IIFTYPE, REG);
+		cmp(m, NFT_CMP_EQ, &type, sizeof(type));
+	}
 	memcpy(name, s->name, strnlen(s->name, sizeof(name) - 1));
-	load_meta(m, s->kind == S_IIFNAME ? NFT_META_IIFNAME : NFT_META_OIFNAME, REG);
+	load_meta(m, s->dst ? NFT_META_OIFNAME : NFT_META_IIFNAME, REG);
 	cmp(m, NFT_CMP_EQ, name, sizeof(name));
+}
+
+/* Always the first device of its namespace: the kernel's LOOPBACK_IFINDEX. */
+static void match_lo(struct making *m, const struct stmt *s)
+{
+	uint32_t lo = 1;
+
+	load_meta(m, s->dst ? NFT_META_OIF : NFT_META_IIF, REG);
+	cmp(m, s->negate ? NFT_CMP_NEQ : NFT_CMP_EQ, &lo, sizeof(lo));
 }
 
 static void match_ct8(struct making *m, uint32_t key, int value)
@@ -219,6 +233,14 @@ static void match_addr(struct making *m, const struct stmt *s)
 	load_addr(m, s->family, s->dst, width, REG);
 	mask(m, full, width);
 	cmp(m, NFT_CMP_EQ, s->addr->bytes, width);
+}
+
+static void match_hint(struct making *m, const struct stmt *s)
+{
+	uint32_t off, len = stmt_hint(s, &off);
+
+	load_payload(m, NFT_PAYLOAD_NETWORK_HEADER, off, len, REG);
+	cmp(m, NFT_CMP_EQ, s->addr->bytes, len);
 }
 
 /* tcp flags & (fin | syn | rst | ack) != syn */
@@ -357,9 +379,11 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 	uint8_t none = 0;
 
 	switch (s->kind) {
-	case S_IIFNAME:
-	case S_OIFNAME:
-		match_name(m, s);
+	case S_DEVICE:
+		match_device(m, s);
+		break;
+	case S_LO:
+		match_lo(m, s);
 		break;
 	case S_UNSECURE:
 		load_meta(m, NFT_META_SECPATH, REG);
@@ -390,6 +414,9 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_ADDR:
 		match_addr(m, s);
+		break;
+	case S_ADDR_HINT:
+		match_hint(m, s);
 		break;
 	case S_MULTICAST:
 		match_multicast(m, s);

@@ -128,6 +128,10 @@ void fw_ruleset_set_mode(struct fw_ruleset *rs, enum fw_mode mode);
 /* The overlay device by name (it may come and go); NULL or "": none, all of the overlay is shut.
  * -EINVAL: not an interface name. */
 int fw_ruleset_set_device(struct fw_ruleset *rs, const char *ifname);
+/* Its hardware type (linux/if_arp.h; ARPHRD_NONE for TUN and XFRM interfaces), which it then must
+ * have too. To compare it is far cheaper than a name, and the packets of other devices, the
+ * tunnels' own among them, are done with that. 0, the default: any. */
+void fw_ruleset_set_device_type(struct fw_ruleset *rs, uint16_t type);
 /* The one UDP port that stays open on the underlay. -EINVAL: 0. */
 int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port);
 /* Another UDP port at which a peer's charon is reached (its router forwards it): from our port to

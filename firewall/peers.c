@@ -198,6 +198,7 @@ int fw_ruleset_clone(const struct fw_ruleset *rs, struct fw_ruleset **out)
 	if (rc < 0)
 		return rc;
 	memcpy(to->device, rs->device, sizeof(to->device));
+	to->device_type = rs->device_type;
 	to->secpath = rs->secpath;
 	to->patient = rs->patient;
 	rc = copy_classes(rs, to);

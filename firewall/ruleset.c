@@ -110,6 +110,11 @@ int fw_ruleset_set_device(struct fw_ruleset *rs, const char *ifname)
 	return 0;
 }
 
+void fw_ruleset_set_device_type(struct fw_ruleset *rs, uint16_t type)
+{
+	rs->device_type = type;
+}
+
 int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port)
 {
 	if (!port)

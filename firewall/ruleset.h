@@ -53,6 +53,7 @@ struct address {
 struct fw_ruleset {
 	enum fw_mode mode;
 	char device[16];
+	uint16_t device_type;
 	uint16_t port;
 	uint16_t *tunnels; /* other ports at which peers' charons are reached */
 	size_t n_tunnels;

@@ -115,6 +115,14 @@ void rule_drop(struct table *t, struct rule *r, const char *reason)
 		snprintf(r->comment, sizeof(r->comment), "drop %s", reason);
 }
 
+uint32_t stmt_hint(const struct stmt *s, uint32_t *off)
+{
+	uint32_t whole = s->addr->bits / 8;
+
+	*off = s->family == AF_INET ? (s->dst ? 16 : 12) : (s->dst ? 24 : 8);
+	return whole >= 4 ? 4 : whole == 3 ? 2 : whole;
+}
+
 void fw_table_clear(struct table *t)
 {
 	for (size_t i = 0; i < t->n; i++)

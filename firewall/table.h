@@ -56,8 +56,8 @@ int fw_set_by_name(const char *name, const char **class);
 void fw_set_name(enum set_id id, const char *class, char buf[static FW_CHAIN_MAX]);
 
 enum stmt_kind {
-	S_IIFNAME,   /* name, negate */
-	S_OIFNAME,   /* name, negate */
+	S_DEVICE,    /* dst: going out; name; value: its type, 0: any */
+	S_LO,        /* dst: going out; negate */
 	S_UNSECURE,  /* not decrypted by the kernel */
 	S_CTSTATE,   /* value: bits */
 	S_CTDIR,     /* value: 0 original, 1 reply */
@@ -67,6 +67,7 @@ enum stmt_kind {
 	S_NFPROTO,   /* family */
 	S_ADDR_SET,  /* family, dst, set, negate */
 	S_ADDR,      /* family, dst, addr */
+	S_ADDR_HINT, /* the same, but true also for some of the other family */
 	S_MULTICAST, /* family: the destination */
 	S_BROADCAST, /* to one of our networks' broadcast addresses (IPv4) */
 	S_MIDSTREAM, /* TCP, but not the SYN that a connection begins with */
@@ -137,7 +138,10 @@ void rule_end(struct table *t, struct rule *r, int verdict, const char *chain);
 /* counter, drop, and the comment "drop <reason>" by which counters are read back. */
 void rule_drop(struct table *t, struct rule *r, const char *reason);
 
-void fw_build_overlay(struct table *t);  /* table_overlay.c */
+void fw_build_overlay(struct table *t); /* table_overlay.c */
+/* The tunnels' own packets, nearly all of them: what comes to the cluster's port, and what goes
+ * from it to the same port elsewhere. table_underlay.c */
+void fw_accept_tunnel(struct table *t, struct chain *c, bool out);
 void fw_build_underlay(struct table *t); /* table_underlay.c */
 void fw_build_classes(struct table *t);  /* table_class.c */
 
@@ -163,6 +167,9 @@ int fw_elems_each(const struct fw_ruleset *rs, elem_fn fn, void *ctx);
 /* At most four. Returns how many. */
 size_t fw_peer_elems(const struct fw_peer *p, struct elem out[static 4]);
 struct elem fw_address_elem(const struct fw_addr *a, uint64_t until_ms, bool endpoint);
+/* The whole bytes of an S_ADDR_HINT that the kernel compares fast (1, 2 or 4 of them; 0: none), and
+ * where they are in the network header. */
+uint32_t stmt_hint(const struct stmt *s, uint32_t *off);
 static inline bool set_is_of_class(enum set_id s)
 {
 	return s >= SET_IN4 && s <= SET_OUT6;

@@ -286,8 +286,7 @@ static void build_served(struct table *t, bool out)
 	rule_drop(t, r, "midstream");
 }
 
-/* udp sport 4500 udp dport 4500 accept: the tunnels, nearly all of them, before anything else. The
- * cluster's port is never a protected one. */
+/* udp sport 4500 udp dport 4500 accept. The cluster's port is never a protected one. */
 static void open_tunnel(struct table *t, struct chain *c, uint16_t port)
 {
 	struct rule *r = note(rule_new(t, c), "ike and esp");
@@ -296,6 +295,14 @@ static void open_tunnel(struct table *t, struct chain *c, uint16_t port)
 	        t, r, IPPROTO_UDP, false, (struct fw_ports){IPPROTO_UDP, t->rs->port, t->rs->port});
 	add_port(t, r, IPPROTO_UDP, true, (struct fw_ports){IPPROTO_UDP, port, port});
 	rule_end(t, r, NF_ACCEPT, NULL);
+}
+
+void fw_accept_tunnel(struct table *t, struct chain *c, bool out)
+{
+	if (out)
+		open_tunnel(t, c, t->rs->port);
+	else
+		open_port(t, c, IPPROTO_UDP, true, t->rs->port, "ike and esp");
 }
 
 /* What we send to a protected port of peers, or, by UDP, of all at once: any peer may hear it. */
@@ -340,7 +347,6 @@ static void build_in(struct table *t)
 
 	if (!c)
 		return;
-	open_port(t, c, IPPROTO_UDP, true, t->rs->port, "ike and esp");
 	shut_port(t, c, 500, "ike500");
 	manage_rules(t, c, false);
 	if (t->rs->mode == FW_LOCKDOWN) {
@@ -374,7 +380,6 @@ static void build_out(struct table *t)
 
 	if (!c)
 		return;
-	open_tunnel(t, c, t->rs->port);
 	if (lock) {
 		answer_tunnel(t, c);
 		manage_rules(t, c, true);

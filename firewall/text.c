@@ -87,15 +87,28 @@ static void print_denied(FILE *f, const struct stmt *s)
 	        ip(s->family), s->dst ? "daddr" : "saddr", ports[s->port]);
 }
 
+static void print_hint(FILE *f, const struct stmt *s)
+{
+	uint32_t off, len = stmt_hint(s, &off);
+
+	fprintf(f, "@nh,%u,%u 0x", 8 * off, 8 * len);
+	for (uint32_t i = 0; i < len; i++)
+		fprintf(f, "%02x", s->addr->bytes[i]);
+}
+
 static void print_stmt(FILE *f, const struct stmt *s)
 {
 	const char *addr = s->dst ? "daddr" : "saddr";
 	char text[FW_ADDR_TEXT];
 
 	switch (s->kind) {
-	case S_IIFNAME:
-	case S_OIFNAME:
-		fprintf(f, "%s \"%s\"", s->kind == S_IIFNAME ? "iifname" : "oifname", s->name);
+	case S_DEVICE:
+		if (s->value)
+			fprintf(f, "meta %ciftype %d ", s->dst ? 'o' : 'i', s->value);
+		fprintf(f, "%cifname \"%s\"", s->dst ? 'o' : 'i', s->name);
+		break;
+	case S_LO:
+		fprintf(f, "%cif %s\"lo\"", s->dst ? 'o' : 'i', s->negate ? "!= " : "");
 		break;
 	case S_UNSECURE:
 		fputs("meta ipsec missing", f);
@@ -125,6 +138,9 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		break;
 	case S_ADDR:
 		fprintf(f, "%s %s %s", ip(s->family), addr, fw_addr_text(s->addr, text));
+		break;
+	case S_ADDR_HINT:
+		print_hint(f, s);
 		break;
 	case S_MULTICAST:
 		fprintf(f, "%s daddr %s", ip(s->family),

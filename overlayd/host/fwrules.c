@@ -3,6 +3,7 @@
 #include "host/fwadapt.h"
 
 #include <errno.h>
+#include <net/if_arp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,6 +254,7 @@ static int policy_all(
 		err = manage_all(rs, policy);
 	if (!err && base->self)
 		err = fw_ruleset_set_device(rs, world->device);
+	fw_ruleset_set_device_type(rs, ARPHRD_NONE); /* of either plane */
 	if (!err && base->self)
 		err = self_all(rs, base->self);
 	if (!err && base->self)

@@ -25,6 +25,43 @@ static void test_exact_ports(void **state)
 	assert_true(count_of(fw, FW_COUNT_PEER, "exec") > 0);
 }
 
+/* Another device that has the overlay device's name is none: closed, both ways. */
+static void test_device_type(void **state)
+{
+	struct fw_ruleset *rs = base_ruleset();
+	struct fw_peer p = node17(0);
+
+	(void)state;
+	OK(fw_ruleset_set_peer(rs, &p));
+	fw_ruleset_set_device_type(rs, ARPHRD_NONE);
+	OK(fw_commit(fw, rs, NULL, &err));
+	drops(they, "10.77.0.2", "10.77.0.1", 17001, "spoofed");
+	drops(they, "fd77::2", "fd77::1", 17001, "spoofed");
+	drops(we, "10.77.0.1", "10.77.0.2", 9000, "clear");
+	fw_ruleset_set_device_type(rs, ARPHRD_ETHER);
+	OK(fw_commit(fw, rs, NULL, &err));
+	passes(they, "10.77.0.2", "10.77.0.1", 17001);
+	fw_ruleset_set_device_type(rs, 0);
+	OK(fw_commit(fw, rs, NULL, &err));
+	passes(we, "10.77.0.1", "10.77.0.2", 9000);
+	fw_ruleset_free(rs);
+}
+
+/* What comes by the overlay device must have come out of an SA; nothing has, by a veth. */
+static void test_secpath(void **state)
+{
+	struct fw_ruleset *rs = base_ruleset();
+	struct fw_peer p = node17(0);
+
+	(void)state;
+	OK(fw_ruleset_set_peer(rs, &p));
+	fw_ruleset_set_secpath(rs, true);
+	OK(fw_commit(fw, rs, NULL, &err));
+	drops(they, "10.77.0.2", "10.77.0.1", 17001, "unsecure");
+	drops(they, "fd77::2", "fd77::1", 17001, "unsecure");
+	fw_ruleset_free(rs);
+}
+
 /* One echo request by hand; true if it is answered. */
 static bool ping(int ns, const char *from, const char *to, int ms)
 {
@@ -390,6 +427,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        T(test_exact_ports),
+	        T(test_device_type),
+	        T(test_secpath),
 	        T(test_ping),
 	        T(test_icmp_errors),
 	        T(test_denied_log),

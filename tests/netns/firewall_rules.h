@@ -3,6 +3,8 @@
 #ifndef TESTS_NETNS_FIREWALL_RULES_H
 #define TESTS_NETNS_FIREWALL_RULES_H
 
+#include <net/if_arp.h>
+
 #include "firewall_bed.h"
 
 static struct fw *fw;
@@ -21,6 +23,7 @@ static inline struct fw_ruleset *base_ruleset(void)
 
 	OK(fw_ruleset_new(&rs));
 	OK(fw_ruleset_set_device(rs, "ipsec0"));
+	fw_ruleset_set_device_type(rs, ARPHRD_ETHER); /* a veth here */
 	a = addr("10.77.0.0/16");
 	OK(fw_ruleset_add_prefix(rs, &a));
 	a = addr("fd77::/64");

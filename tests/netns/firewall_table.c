@@ -3,6 +3,8 @@
  * The table itself against the real kernel: one transaction or nothing, recognised after a restart,
  * restored after others' changes, equal to its own nft text, and cheap with 10,000 peers.
  */
+#include <net/if_arp.h>
+
 #include "firewall_bed.h"
 
 #include "firewall/message.h"
@@ -434,6 +436,7 @@ static struct fw_ruleset *random_ruleset(void)
 	OK(fw_ruleset_new(&rs));
 	OK(fw_ruleset_set_device(rs, pick(4) ? "ovl0" : pick(2) ? "ipsec0" : NULL));
 	fw_ruleset_set_mode(rs, pick(3) ? FW_GUARD : FW_LOCKDOWN);
+	fw_ruleset_set_device_type(rs, pick(2) ? 0 : ARPHRD_NONE);
 	fw_ruleset_set_secpath(rs, pick(2));
 	fw_ruleset_set_patient(rs, pick(2));
 	OK(fw_ruleset_set_port(rs, pick(3) ? 4500 : 4501));

@@ -115,6 +115,11 @@ static void test_text(void **state)
 	        strstr(text, "\t\tct original ip saddr . ip saddr @in4_exec jump in_exec\n"));
 	assert_non_null(strstr(text, "elements = { 10.77.0.2 . 10.77.0.2 }"));
 	assert_null(strstr(text, "10.77.0.3")); /* its time is over */
+	assert_non_null(strstr(text, "\t\tiifname \"ovl0\" goto overlay_in\n"));
+	free(text);
+	fw_ruleset_set_device_type(rs, 65534);
+	text = text_of(rs);
+	assert_non_null(strstr(text, "\t\tmeta iiftype 65534 iifname \"ovl0\" goto overlay_in\n"));
 	assert_int_equal(fw_ruleset_clone(rs, &copy), 0);
 	again = text_of(copy);
 	assert_string_equal(text, again);
@@ -148,8 +153,9 @@ static void test_prefixes_and_port(void **state)
 		assert_int_equal(fw_ruleset_add_protected(rs, &ports[i]), 0);
 	assert_int_equal(fw_ruleset_add_tunnel_port(rs, 0), -EINVAL);
 	text = text_of(rs);
-	assert_non_null(
-	        strstr(text, "ip saddr 10.77.0.0/16 counter drop comment \"drop spoofed\""));
+	assert_non_null(strstr(text, "\t\t@nh,96,16 0x0a4d ip saddr 10.77.0.0/16 goto claimed\n"));
+	assert_non_null(strstr(text, "\t\t@nh,128,16 0x0a4d ip daddr 10.77.0.0/16 oif != \"lo\" "
+	                             "counter drop comment \"drop clear\"\n"));
 	assert_null(strstr(text, " @overlay"));
 	assert_non_null(strstr(text, "elements = { 4000-4499,"));
 	assert_non_null(strstr(text, "4501-5000 }"));
@@ -160,8 +166,9 @@ static void test_prefixes_and_port(void **state)
 	assert_int_equal(fw_ruleset_add_tunnel_port(rs, 4510), 0);
 	assert_int_equal(fw_ruleset_add_tunnel_port(rs, 4510), 0);
 	text = text_of(rs);
-	assert_non_null(strstr(text, "ip saddr @overlay4 counter drop"));
-	assert_non_null(strstr(text, "ip6 daddr fd77::/64 counter drop"));
+	assert_non_null(strstr(text, "\t\tip saddr @overlay4 goto claimed\n"));
+	assert_non_null(
+	        strstr(text, "\t\t@nh,192,32 0xfd770000 ip6 daddr fd77::/64 goto claimed\n"));
 	assert_non_null(strstr(text, "udp sport 4500 udp dport 4510 accept"));
 	free(text);
 	fw_ruleset_free(rs);
