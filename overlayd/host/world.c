@@ -11,6 +11,7 @@
 #include "host/ops.h"
 #include "host/pathmtu.h"
 #include "host/policyload.h"
+#include "host/session.h"
 #include "host/store.h"
 #include "host/watch.h"
 
@@ -55,6 +56,9 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 		charon_run(world->charon, fx);
 		return;
 	case ENGINE_FX_FW_BASE:
+		sessions_base(world->sessions, &fx->fw_base);
+		fwadapt_run(world->firewall, fx);
+		return;
 	case ENGINE_FX_FW_ADMIT:
 	case ENGINE_FX_FW_REVOKE:
 	case ENGINE_FX_FW_UNDERLAY:
@@ -73,11 +77,13 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 		ops_notice(world, &fx->notice);
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
+		return; /* the engine emits none of them yet */
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
-		return; /* the engine emits none of them yet */
+		sessions_run(world->sessions, fx);
+		return;
 	}
 }
 
@@ -292,6 +298,8 @@ static int adapters_make(struct world *world, char *err, size_t err_size)
 		ret = charon_new(world, world->options.vici_path, &world->charon);
 	if (!ret)
 		ret = names_new(world, &world->names);
+	if (!ret)
+		ret = sessions_new(world, &world->sessions);
 	return ret;
 }
 
@@ -382,6 +390,7 @@ void world_free(struct world *world)
 	/* From here on nothing reaches the engine: what is pending is given up, not undone. */
 	engine_free(world->engine);
 	world->engine = NULL;
+	sessions_free(world->sessions);
 	names_free(world->names);
 	charon_free(world->charon);
 	dataplane_free(world->dataplane);

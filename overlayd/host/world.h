@@ -43,6 +43,7 @@ struct watch;
 struct clockset;
 struct ops;
 struct store;
+struct sessions;
 
 struct world {
 	struct world_options options;
@@ -56,6 +57,7 @@ struct world {
 	struct fwadapt *firewall;
 	struct dataplane *dataplane;
 	struct names *names;
+	struct sessions *sessions;
 	struct watch *watch;
 	struct clockset *clockset;
 	struct control *control;
