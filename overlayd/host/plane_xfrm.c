@@ -10,13 +10,16 @@
 #include "host/leftovers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/udp.h>
 #include <linux/xfrm.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define XFRM_DEVICE "ovl0"
 #define XFRM_PROBE "ovlprobe"
@@ -40,6 +43,43 @@ static int device_add(struct rtnl *rt, const char *name, uint32_t if_id)
 	mnl_attr_put_u32(req.nlh, IFLA_XFRM_IF_ID, if_id);
 	mnl_attr_nest_end(req.nlh, data);
 	mnl_attr_nest_end(req.nlh, info);
+	return rtnl_request_send(rt, &req);
+}
+
+/* Whether device_no_foreign() is still to be done. */
+static bool device_has_foreign(void)
+{
+	char c = 0;
+	int fd = open("/proc/sys/net/ipv4/conf/" XFRM_DEVICE "/disable_xfrm", O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return false;
+	if (read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c == '0';
+}
+
+/*
+ * What is routed into the device is for our policies alone. The kernel would ask those of others
+ * (without an if_id) first: one for 0.0.0.0/0 takes all that is for the overlay, and our table then
+ * drops it. Source: ip-sysctl, disable_xfrm; there is none for IPv6.
+ */
+static int device_no_foreign(struct rtnl *rt, uint32_t index)
+{
+	struct rtnl_request req;
+	struct ifinfomsg *ifi = rtnl_request_init(&req, RTM_SETLINK, 0, sizeof(*ifi));
+	struct nlattr *spec, *family, *conf;
+
+	ifi->ifi_family = AF_UNSPEC;
+	ifi->ifi_index = (int)index;
+	spec = mnl_attr_nest_start(req.nlh, IFLA_AF_SPEC);
+	family = mnl_attr_nest_start(req.nlh, AF_INET);
+	conf = mnl_attr_nest_start(req.nlh, IFLA_INET_CONF);
+	mnl_attr_put_u32(req.nlh, IPV4_DEVCONF_NOXFRM, 1);
+	mnl_attr_nest_end(req.nlh, conf);
+	mnl_attr_nest_end(req.nlh, family);
+	mnl_attr_nest_end(req.nlh, spec);
 	return rtnl_request_send(rt, &req);
 }
 
@@ -194,6 +234,8 @@ static int xfrm_ensure(struct rtnl *rt, uint32_t mtu, struct rtnl_link *out, cha
 		        strerror(-err));
 		return err;
 	}
+	if (device_has_foreign())
+		(void)device_no_foreign(rt, out->index); /* without it nothing leaks */
 	out->mtu = mtu;
 	out->up = true;
 	return 1;
