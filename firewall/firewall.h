@@ -139,6 +139,9 @@ int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port);
 int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port);
 /* Kernel ESP only: what comes by the device must have been decrypted by the kernel. */
 void fw_ruleset_set_secpath(struct fw_ruleset *rs, bool required);
+/* A port of the peers, TCP and UDP, to which only programs of user `uid` may open flows, whatever an
+ * allow says: other users of this host are denied. 0, the default: none. */
+void fw_ruleset_set_own(struct fw_ruleset *rs, uint16_t port, uint32_t uid);
 /* Tunnels come up on demand: our own programs are not told "host unreachable" meanwhile. */
 void fw_ruleset_set_patient(struct fw_ruleset *rs, bool patient);
 

@@ -123,6 +123,12 @@ int fw_ruleset_set_port(struct fw_ruleset *rs, uint16_t port)
 	return 0;
 }
 
+void fw_ruleset_set_own(struct fw_ruleset *rs, uint16_t port, uint32_t uid)
+{
+	rs->own_port = port;
+	rs->own_uid = uid;
+}
+
 int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port)
 {
 	uint16_t *bigger;

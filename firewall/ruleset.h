@@ -58,6 +58,8 @@ struct fw_ruleset {
 	uint16_t *tunnels; /* other ports at which peers' charons are reached */
 	size_t n_tunnels;
 	bool secpath, patient;
+	uint16_t own_port; /* only own_uid opens flows to it; 0: none */
+	uint32_t own_uid;
 	struct fw_addr *prefixes;
 	size_t n_prefixes;
 	struct fw_ports *protect;

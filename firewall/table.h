@@ -72,6 +72,7 @@ enum stmt_kind {
 	S_BROADCAST, /* to one of our networks' broadcast addresses (IPv4) */
 	S_MIDSTREAM, /* TCP, but not the SYN that a connection begins with */
 	S_PORT,      /* l4 protocol in value; dst; one range in ports */
+	S_SKUID,     /* value: whose socket sends it; only where it is ours */
 	S_PORT_SET,  /* l4 protocol in value; dst; set */
 	S_ICMP,      /* family; one range of types in ports */
 	S_UNREACH,   /* family; an ICMP error that says: host unreachable */

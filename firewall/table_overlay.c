@@ -325,6 +325,34 @@ static void build_denied(struct table *t, bool out)
  * that port of the peer: what we send there is legitimate whatever our port is, and so are its
  * answers.
  */
+/* oifname "ovl0" tcp dport 450 meta skuid 0 return
+ * oifname "ovl0" tcp dport 450 goto denied_out; and both for udp
+ * What has no socket (a closed one's last words) is never new. */
+static void own_port(struct table *t, struct chain *c)
+{
+	static const uint8_t protos[] = {IPPROTO_TCP, IPPROTO_UDP};
+	uint16_t port = t->rs->own_port;
+
+	if (!port || !*t->rs->device)
+		return;
+	for (int i = 0; i < 4; i++) {
+		struct rule *r = on_device(t, c, true);
+		uint8_t proto = protos[i / 2];
+
+		rule_add(t, r,
+		        (struct stmt){.kind = S_PORT,
+		                .value = proto,
+		                .dst = true,
+		                .own = {proto, port, port}});
+		if (i % 2) {
+			rule_end(t, r, NFT_GOTO, "denied_out");
+			continue;
+		}
+		rule_add(t, r, (struct stmt){.kind = S_SKUID, .value = (int)t->rs->own_uid});
+		rule_end(t, r, NFT_RETURN, NULL);
+	}
+}
+
 static void build_new(struct table *t)
 {
 	struct chain *c = chain_new(t, "overlay_new");
@@ -341,6 +369,7 @@ static void build_new(struct table *t)
 	rule_add(t, r, (struct stmt){.kind = S_CTSTATE, .value = NF_CT_STATE_BIT(IP_CT_NEW)});
 	rule_add(t, r, (struct stmt){.kind = S_MIDSTREAM});
 	rule_drop(t, r, "midstream");
+	own_port(t, c);
 }
 
 /* The chains of one device direction and family: overlay_in4 and overlay_in4_reply. */

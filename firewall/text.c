@@ -156,6 +156,9 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		fprintf(f, "%s %s ", proto_name(s->value), s->dst ? "dport" : "sport");
 		print_ports(f, s);
 		break;
+	case S_SKUID:
+		fprintf(f, "meta skuid %u", (unsigned)s->value);
+		break;
 	case S_PORT_SET:
 		fprintf(f, "%s %s @%s", proto_name(s->value), s->dst ? "dport" : "sport",
 		        fw_sets[s->set].name);

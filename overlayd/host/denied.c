@@ -64,7 +64,7 @@ static void port_text(const struct fw_denied *denied, char *buf, size_t size)
 }
 
 /* Who forbids it, in a sentence: the policy's own words where both ends are known to it. */
-static void why_text(const struct engine_view *view, const struct fw_denied *denied,
+static void why_text(const struct engine_view *view, const struct fw_denied *denied, bool sessions,
         const struct policy_peer *peer, char *buf, size_t size)
 {
 	const struct policy_peer *from = denied->dir == FW_IN ? peer : view->self;
@@ -73,6 +73,14 @@ static void why_text(const struct engine_view *view, const struct fw_denied *den
 
 	if (!peer) {
 		snprintf(buf, size, "the policy has no peer with this address");
+		return;
+	}
+	if (sessions && denied->port == SESSION_PORT &&
+	        (denied->proto == IPPROTO_TCP || denied->proto == IPPROTO_UDP)) {
+		snprintf(buf, size, "%s",
+		        denied->dir == FW_IN
+		                ? "overlayd speaks only with peers that are admitted"
+		                : "only overlayd itself speaks to other nodes' overlayd");
 		return;
 	}
 	if (from && to &&
@@ -85,8 +93,8 @@ static void why_text(const struct engine_view *view, const struct fw_denied *den
 		snprintf(buf, size, "no allow rule opens this");
 }
 
-static json_t *row_json(
-        struct world *world, const struct engine_view *view, const struct fw_denied *denied)
+static json_t *row_json(struct world *world, const struct engine_view *view, bool sessions,
+        const struct fw_denied *denied)
 {
 	const struct policy_peer *peer = peer_of(view, &denied->addr);
 	char other[FW_ADDR_TEXT];
@@ -101,7 +109,7 @@ static json_t *row_json(
 		        denied->addr.family == AF_INET6 ? &view->self->addr6 : &view->self->addr4,
 		        self, sizeof(self));
 	port_text(denied, port, sizeof(port));
-	why_text(view, denied, peer, why, sizeof(why));
+	why_text(view, denied, sessions, peer, why, sizeof(why));
 	return json_pack("{s:I, s:I, s:o, s:s, s:s, s:s, s:s}", "time",
 	        (json_int_t)(state_clock_now(&world->clock) -
 	                     (int64_t)(denied->last_ms_ago / 1000)),
@@ -113,6 +121,7 @@ static json_t *row_json(
 int denied_json(struct world *world, json_t **out, char *err, size_t err_size)
 {
 	struct rows *rows = calloc(1, sizeof(*rows));
+	struct engine_bundle_view bundle;
 	struct engine_view view;
 	struct fw_error fe = {""};
 	json_t *list;
@@ -127,10 +136,11 @@ int denied_json(struct world *world, json_t **out, char *err, size_t err_size)
 		return ret;
 	}
 	engine_look(world->engine, &view);
+	engine_bundle_look(world->engine, &bundle);
 	qsort(rows->list, rows->n, sizeof(rows->list[0]), newest_first);
 	list = json_array();
 	for (size_t i = 0; i < rows->n; i++)
-		json_array_append_new(list, row_json(world, &view, &rows->list[i]));
+		json_array_append_new(list, row_json(world, &view, bundle.key, &rows->list[i]));
 	*out = json_pack("{s:I, s:I, s:o}", "total", (json_int_t)rows->total, "since",
 	        (json_int_t)world->started_s, "denied", list);
 	free(rows);

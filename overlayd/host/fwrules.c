@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SSH_PORT 22
 
@@ -223,15 +224,43 @@ static int tunnel_ports_all(struct fw_ruleset *rs, const struct policy *policy)
 	return err;
 }
 
-static int classes_all(struct fw_ruleset *rs, const struct engine_fw_base *base)
+/* Who is admitted at all may speak to overlayd, and overlayd to it: whatever the policy allows. */
+static int sessions_add(struct fw_ruleset *rs, const struct policy *policy, enum fw_dir dir,
+        const struct engine_fw_class *class)
+{
+	static const struct fw_ports ports[] = {
+	        {IPPROTO_TCP, SESSION_PORT, SESSION_PORT},
+	        {IPPROTO_UDP, SESSION_PORT, SESSION_PORT},
+	};
+	char name[FWRULES_CLASS_MAX];
+
+	fwrules_class_name(policy, class->bits, name);
+	return fw_ruleset_add_allow(rs, dir, name, ports, 2, "overlayd's own sessions");
+}
+
+/* The first, which the policy allows nothing, comes last: packets find the others sooner. */
+static int classes_of(struct fw_ruleset *rs, const struct engine_fw_base *base, enum fw_dir dir,
+        const struct engine_fw_class *classes, size_t n)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < base->n_in && !err; i++)
-		err = class_add(rs, base->policy, FW_IN, &base->in[i]);
-	for (size_t i = 0; i < base->n_out && !err; i++)
-		err = class_add(rs, base->policy, FW_OUT, &base->out[i]);
+	for (size_t i = 0; i < n && !err; i++) {
+		const struct engine_fw_class *class = &classes[(i + 1) % n];
+
+		err = class_add(rs, base->policy, dir, class);
+		if (!err && base->sessions)
+			err = sessions_add(rs, base->policy, dir, class);
+	}
 	return err;
+}
+
+static int classes_all(struct fw_ruleset *rs, const struct engine_fw_base *base)
+{
+	int err = classes_of(rs, base, FW_IN, base->in, base->n_in);
+
+	if (base->sessions)
+		fw_ruleset_set_own(rs, SESSION_PORT, geteuid());
+	return err ? err : classes_of(rs, base, FW_OUT, base->out, base->n_out);
 }
 
 static int policy_all(

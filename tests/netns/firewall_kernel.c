@@ -3,6 +3,8 @@
  * bed. */
 #include "firewall_rules.h"
 
+#include <sys/fsuid.h>
+
 static void test_exact_ports(void **state)
 {
 	(void)state;
@@ -59,6 +61,63 @@ static void test_secpath(void **state)
 	OK(fw_commit(fw, rs, NULL, &err));
 	drops(they, "10.77.0.2", "10.77.0.1", 17001, "unsecure");
 	drops(they, "fd77::2", "fd77::1", 17001, "unsecure");
+	fw_ruleset_free(rs);
+}
+
+/* A datagram of ours to the peer's port; true if it came. */
+static bool told(const char *from, const char *to, uint16_t port)
+{
+	int l = socket_at(they, SOCK_DGRAM, to, port), s = socket_at(we, SOCK_DGRAM, from, 0);
+	uint64_t before = count_of(fw, FW_COUNT_DROP, "denied-out");
+	struct sockaddr_storage sa;
+	socklen_t len = sockaddr_of(to, port, &sa);
+	bool came;
+
+	if (sendto(s, "x", 1, 0, (void *)&sa, len) < 0)
+		await_drop(fw, "denied-out", before);
+	came = await(l, POLLIN, count_of(fw, FW_COUNT_DROP, "denied-out") > before ? 0 : WAIT_MS);
+	close(s);
+	close(l);
+	return came;
+}
+
+/* A port of the peers that is one user's here, though an allow opens it to all; those of the other
+ * end are judged there. What was open when it came to be so runs on. */
+static void test_own_port(void **state)
+{
+	static const struct fw_ports low[] = {{IPPROTO_TCP, 1, 1023}, {IPPROTO_UDP, 1, 1023}};
+	struct fw_ruleset *rs = base_ruleset();
+	struct fw_peer p = node17(0);
+	int l, c, s;
+
+	(void)state;
+	OK(fw_ruleset_set_peer(rs, &p));
+	OK(fw_ruleset_add_allow(rs, FW_OUT, "head", low, 2, "low"));
+	OK(fw_ruleset_add_allow(rs, FW_IN, "exec", low, 2, "low"));
+	OK(fw_commit(fw, rs, NULL, &err));
+	setfsuid(1000); /* whose the sockets are that we make now */
+	passes(we, "10.77.0.1", "10.77.0.2", 450);
+	l = socket_at(they, SOCK_STREAM, "10.77.0.2", 450);
+	c = dial(we, "10.77.0.1", "10.77.0.2", 450);
+	assert_true(connected(c, WAIT_MS));
+	s = accepted(l);
+	close(l);
+	fw_ruleset_set_own(rs, 450, 0);
+	OK(fw_commit(fw, rs, NULL, &err));
+	drops(we, "10.77.0.1", "10.77.0.2", 450, "denied-out");
+	drops(we, "fd77::1", "fd77::2", 450, "denied-out");
+	assert_false(told("10.77.0.1", "10.77.0.2", 450));
+	passes(we, "10.77.0.1", "10.77.0.2", 451);
+	assert_true(told("10.77.0.1", "10.77.0.2", 451));
+	passes(they, "10.77.0.2", "10.77.0.1", 450);
+	setfsuid(0);
+	passes(we, "10.77.0.1", "10.77.0.2", 450);
+	passes(we, "fd77::1", "fd77::2", 450);
+	assert_true(told("10.77.0.1", "10.77.0.2", 450));
+	assert_int_equal(send(c, "x", 1, 0), 1);
+	assert_true(await(s, POLLIN, WAIT_MS));
+	close(c);
+	close(s);
 	fw_ruleset_free(rs);
 }
 
@@ -429,6 +488,7 @@ int main(void)
 	        T(test_exact_ports),
 	        T(test_device_type),
 	        T(test_secpath),
+	        T(test_own_port),
 	        T(test_ping),
 	        T(test_icmp_errors),
 	        T(test_denied_log),

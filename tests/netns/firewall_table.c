@@ -439,6 +439,7 @@ static struct fw_ruleset *random_ruleset(void)
 	fw_ruleset_set_device_type(rs, pick(2) ? 0 : ARPHRD_NONE);
 	fw_ruleset_set_secpath(rs, pick(2));
 	fw_ruleset_set_patient(rs, pick(2));
+	fw_ruleset_set_own(rs, pick(2) ? 0 : 450, pick(2) ? 0 : 1000);
 	OK(fw_ruleset_set_port(rs, pick(3) ? 4500 : 4501));
 	a = addr(pick(2) ? "10.77.0.0/16" : "10.76.0.0/14");
 	OK(fw_ruleset_add_prefix(rs, &a));
