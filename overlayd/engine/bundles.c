@@ -387,7 +387,7 @@ static char *rebuild(struct cluster *c, const struct session_msg *msg, size_t *l
 	return file;
 }
 
-/* Its signature is good, so it is the signer's affair and not the sender's. */
+/* Its signature is good, so what is wrong with it is the signer's affair and not the sender's. */
 static bool is_signed(struct cluster *c, const char *file, size_t len)
 {
 	size_t text;
@@ -406,10 +406,11 @@ static void after_take(struct cluster *c, struct sess *s, const struct session_m
 		return;
 	if (f->error) {
 		tell_refused(c, m, "%s", f->text);
-		if (!is_signed(c, file, len))
-			member_strike(c, m, 1);
-		else
+		if (f->error == -EPROTONOSUPPORT ||
+		        (f->error == -EINVAL && is_signed(c, file, len)))
 			refuse(c, &msg->head);
+		else
+			member_strike(c, m, 1);
 		return;
 	}
 	if (!head_same(&real, &msg->head))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The cluster machine: memory, effects, who there is, and what status sees. */
+/* The cluster machine: memory, effects, time, and what status sees. */
 #include "engine/cluster_internal.h"
 
 #include <errno.h>
@@ -204,6 +204,8 @@ int cluster_tick(struct cluster *c)
 {
 	if (c->now.mono_us >= c->recover_at) {
 		c->recover_at = ENGINE_NEVER;
+		if (c->seeds_short)
+			members_seeds(c);
 		c->sync_all = true;
 		c->dial_due = c->want_scan_at = c->slow_due = c->now.mono_us;
 	}
@@ -252,175 +254,6 @@ void cluster_unsaid(struct cluster *c)
 		s->pushed = (struct session_head){0};
 	}
 	c->recover_at = c->now.mono_us + RECOVER_US;
-}
-
-/* ---- who there is ---- */
-
-struct member *member_find(const struct cluster *c, const char *name)
-{
-	struct map_node *n = map_find(&c->members, digest_str(DIGEST_START, name));
-
-	for (; n; n = map_next_same(n))
-		if (!strcmp(((struct member *)n)->name, name))
-			return (struct member *)n;
-	return NULL;
-}
-
-struct member *member_get(struct cluster *c, const char *name)
-{
-	struct member *m = member_find(c, name);
-	const struct policy_peer *peer;
-
-	if (m || !c->policy || !c->self)
-		return m;
-	peer = policy_peer_by_name(c->policy, name);
-	if (!peer || peer == c->self)
-		return NULL;
-	m = cl_alloc(c, sizeof(*m));
-	if (!m)
-		return NULL;
-	if (map_add(&c->members, &m->node, digest_str(DIGEST_START, name))) {
-		c->oom = true;
-		cl_free(c, m, sizeof(*m));
-		return NULL;
-	}
-	snprintf(m->name, sizeof(m->name), "%s", name);
-	m->peer = peer;
-	m->key = peer->key;
-	m->seed = policy_is_seed(c->policy, peer);
-	m->applied.kind = SESSION_APPLIED;
-	m->rotate.kind = SESSION_ROTATE;
-	m->applied.m = m->rotate.m = m;
-	m->prev = c->member_tail;
-	if (m->prev)
-		m->prev->next = m;
-	else
-		c->member_head = m;
-	c->member_tail = m;
-	return m;
-}
-
-void member_drop(struct cluster *c, struct member *m)
-{
-	while (m->sessions)
-		sess_close(c, m->sessions, true);
-	notes_forget(c, m);
-	statement_forget(c, &m->applied);
-	statement_forget(c, &m->rotate);
-	for (size_t i = 0; i < c->n_seeds; i++)
-		if (c->seeds[i] == m)
-			c->seeds[i] = c->seeds[--c->n_seeds];
-	map_remove(&c->members, &m->node);
-	*(m->prev ? &m->prev->next : &c->member_head) = m->next;
-	*(m->next ? &m->next->prev : &c->member_tail) = m->prev;
-	if (m->text)
-		cl_free(c, m->text, strlen(m->text) + 1);
-	cl_free(c, m, sizeof(*m));
-}
-
-static void seeds_find(struct cluster *c)
-{
-	c->n_seeds = 0;
-	for (size_t i = 0; c->self && i < c->policy->n_peers; i++) {
-		const struct policy_peer *peer = &c->policy->peers[i];
-		struct member *m;
-
-		if (peer == c->self || !policy_is_seed(c->policy, peer))
-			continue;
-		if (c->n_seeds == c->cap_seeds) {
-			size_t cap = c->cap_seeds ? c->cap_seeds * 2 : 4;
-			struct member **v = cl_alloc(c, cap * sizeof(struct member *));
-
-			if (!v)
-				return;
-			if (c->n_seeds)
-				memcpy(v, c->seeds, c->n_seeds * sizeof(struct member *));
-			cl_free(c, c->seeds, c->cap_seeds * sizeof(struct member *));
-			c->seeds = v;
-			c->cap_seeds = cap;
-		}
-		m = member_get(c, peer->name);
-		if (m)
-			c->seeds[c->n_seeds++] = m;
-	}
-}
-
-/* A name that has another key now is another node: nothing of the old one counts for it. */
-void cluster_members(struct cluster *c, const struct policy *policy, const struct policy_peer *self)
-{
-	const struct policy *old = c->policy;
-	struct member *next;
-
-	c->policy = policy ? policy_ref(policy) : NULL;
-	c->self = policy ? self : NULL;
-	c->self_seed = c->self && policy_is_seed(policy, c->self);
-	for (struct member *m = c->member_head; m; m = next) {
-		const struct policy_peer *peer =
-		        c->self ? policy_peer_by_name(policy, m->name) : NULL;
-
-		next = m->next;
-		if (!peer || peer == c->self || memcmp(&peer->key, &m->key, sizeof(m->key)) != 0) {
-			member_drop(c, m);
-			continue;
-		}
-		m->peer = peer;
-		m->seed = policy_is_seed(policy, peer);
-	}
-	seeds_find(c);
-	calls_members(c);
-	policy_unref(old);
-}
-
-void cluster_peer(struct cluster *c, const char *name, enum cluster_reach reach)
-{
-	struct member *m = reach == CLUSTER_GONE ? member_find(c, name) : member_get(c, name);
-
-	if (!m || m->reach == reach)
-		return;
-	m->reach = reach;
-	if (reach == CLUSTER_GONE)
-		while (m->sessions)
-			sess_close(c, m->sessions, true);
-	m->dial_at = 0; /* whatever was in the way may be gone */
-	m->dial_fails = 0;
-	if (m->seed)
-		c->dial_due = c->now.mono_us;
-}
-
-bool member_addrs(const struct cluster *c, const struct member *m, struct policy_addr *addr,
-        struct policy_addr *from)
-{
-	bool v4 = c->self->addr4.family && m->peer->addr4.family;
-
-	*addr = v4 ? m->peer->addr4 : m->peer->addr6;
-	*from = v4 ? c->self->addr4 : c->self->addr6;
-	return addr->family && from->family;
-}
-
-bool member_may_tell(struct cluster *c, struct member *m)
-{
-	if (m->told_us && c->now.mono_us < m->told_us + TELL_GAP_US)
-		return false;
-	m->told_us = c->now.mono_us;
-	return true;
-}
-
-/* Faults wear off when there was no trouble for an hour. */
-void member_strike(struct cluster *c, struct member *m, unsigned n)
-{
-	if (m->deaf_until && c->now.mono_us > m->deaf_until + SHUN_FORGET_US)
-		m->shuns = m->strikes = 0;
-	if (m->strikes + n < STRIKES) {
-		m->strikes += (uint8_t)n;
-		return;
-	}
-	m->strikes = 0;
-	m->shuns += m->shuns < 30;
-	m->deaf_until = c->now.mono_us + cl_backoff(c, m->shuns, SHUN_MIN_US, SHUN_MAX_US);
-	if (m->unasked_until < m->deaf_until)
-		m->unasked_until = m->deaf_until;
-	if (c->want_scan_at > m->unasked_until)
-		c->want_scan_at = m->unasked_until;
 }
 
 /* ---- looking ---- */

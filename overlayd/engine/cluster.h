@@ -6,15 +6,18 @@
  * peers can be reached (cluster_peer). So the simulator can run ten thousand of it without their
  * tunnels. The engine feeds it and does what it says:
  *
- *	cluster_*()		what happened (each may emit effects)
- *	cluster_policy()	the policy that a bundle brought: the engine takes it over
- *	cluster_effects()	ENGINE_FX_BUNDLE_STORE, _SESSION_*, _NOTE_SEND, _NOTICE since the last
- *				cluster_step_begin(); what they point to is valid until the next one
- *	cluster_wakeup()	when cluster_tick() is wanted
+ *	cluster_step_begin()	each step begins so
+ *	cluster_*()		what happened
+ *	cluster_policy()	the policy that a bundle brought: the engine takes it over, and says
+ *				so: cluster_members()
+ *	cluster_tick()		last: what is due, and what follows from all that happened
+ *	cluster_effects()	ENGINE_FX_BUNDLE_STORE, _SESSION_*, _NOTE_SEND, _NOTICE of this step;
+ *				what they point to is valid until the next one
+ *	cluster_wakeup()	when the next step is wanted, if nothing happens before
  *
- * Files: bundles.c (key, in force, judged), store.c (kept), calls.c (who opens sessions, when),
- * sessions.c (what is said and heard on them), wants.c (large bundles, asked for), notes.c
- * (datagrams, seeds that hold back), statements.c (what members said of themselves).
+ * Files: members.c (whom there is), bundles.c (key, in force, judged), store.c (kept), calls.c (who
+ * opens sessions, when), sessions.c (what is said and heard on them), wants.c (large bundles, asked
+ * for), notes.c (datagrams, seeds that hold back), statements.c (what members said of themselves).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
 #define OVERLAYD_ENGINE_CLUSTER_H

@@ -5,14 +5,14 @@
  *
  * What a peer can cause is bounded:
  * - records: one per peer of the policy, and at most IN_MAX + 1 sessions each; names that are not
- *   in the policy leave nothing behind
+ *   in the policy leave nothing behind; CAME_BURST sessions at once, then one a second
  * - texts: HIST_MAX bundles and a delta for each; a bundle that comes in is freed or one of them
  * - messages: MSG_BURST, then MSG_RATE per second and session, or the session is closed
  * - opening a bundle (hashes, a signature, parsing): only with a head that would change something,
  *   that was not refused before; what is faulty is a strike, and after STRIKES of them the peer's
  *   bundles and sessions are ignored for a while that doubles each time
- * - sending a bundle: a small one once per head and session; a large one when asked, at most one a
- *   second and peer, and SERVE_RATE bytes a second in all
+ * - sending a bundle: a small one once per head and session; when asked, at most one a second and
+ *   peer, the same not twice a minute on one session, and SERVE_RATE bytes a second in all
  * - statements: one of each kind per member, checked only when it says something new; answers to
  *   WHO at most each WHO_GAP_US and session
  * - notes: the last head of at most TELLERS peers at a time; one answer per peer and NOTE_GAP_US
@@ -28,6 +28,7 @@
 #define HIST_MAX 4U /* bundles whose text is kept, the one in force among them */
 #define REFUSED_MAX 16U
 #define IN_MAX 2U /* sessions that one peer may have opened to us */
+#define CAME_BURST 10U
 #define TELLERS 8U
 #define STRIKES 3U
 #define MSG_BURST 512
@@ -35,6 +36,7 @@
 #define SERVE_RATE (32LL << 20)
 #define SERVE_BURST (64LL << 20)
 #define SERVE_GAP_US 1000000
+#define SERVE_AGAIN_US 60000000
 #define SLOW_US 10000 /* what had to wait its turn is looked at together, this often */
 #define WANT_US 5000000
 #define OPEN_US 20000000
@@ -84,6 +86,8 @@ struct member {
 	uint32_t dial_fails;
 	int64_t dial_at; /* not again before */
 	char *text;      /* why there is no session */
+	uint32_t came;   /* sessions that it opened lately */
+	int64_t came_us;
 	bool told_down;
 
 	uint8_t strikes, shuns;
@@ -115,7 +119,8 @@ struct sess {
 	bool large_ok; /* a WANT was sent, its answer may be large */
 	bool wanted, who, who_out;
 	bool slow; /* wanted or who, and had to wait */
-	struct session_head want_base;
+	struct session_head want_base, served, served_base;
+	int64_t served_us;
 	uint64_t who_since, since;
 	int64_t who_at;
 	int64_t budget, budget_us;
@@ -168,6 +173,7 @@ struct cluster {
 	struct member *member_head, *member_tail;
 	struct member **seeds;
 	size_t n_seeds, cap_seeds;
+	bool seeds_short; /* some did not find room */
 
 	/* sessions.c */
 	struct map sessions;
@@ -213,9 +219,12 @@ void cl_notice(struct cluster *c, enum engine_severity severity, enum engine_not
         const struct member *m, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 int64_t cl_jitter(struct cluster *c, int64_t below);
 int64_t cl_backoff(struct cluster *c, uint32_t fails, int64_t min, int64_t max);
+
+/* members.c */
 struct member *member_find(const struct cluster *c, const char *name);
 struct member *member_get(struct cluster *c, const char *name); /* made, if of the policy */
 void member_drop(struct cluster *c, struct member *m);
+void members_seeds(struct cluster *c); /* who is one, by the policy */
 bool member_addrs(const struct cluster *c, const struct member *m, struct policy_addr *addr,
         struct policy_addr *from);
 bool member_may_tell(struct cluster *c, struct member *m); /* a notice about it, now */

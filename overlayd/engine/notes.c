@@ -168,6 +168,13 @@ void notes_delivered(struct cluster *c, struct sess *s)
 		        left ? " and others" : "");
 }
 
+/* It gave what it had, or that came another way; or it does not give it, or never had it. */
+static bool is_served(const struct cluster *c, const struct sess *s)
+{
+	return s->up && s->has_state &&
+	       (!head_interesting(c, &s->theirs) || c->now.mono_us < s->m->unasked_until);
+}
+
 void notes_tick(struct cluster *c)
 {
 	if (c->now.mono_us >= c->note_burst_at) {
@@ -180,8 +187,8 @@ void notes_tick(struct cluster *c)
 	}
 	if (c->now.mono_us >= c->doubt_at)
 		doubt(c);
-	if (c->extra && c->extra->up && !head_interesting(c, &c->extra->m->noted))
-		sess_close(c, c->extra, true); /* it gave what it had, or that came another way */
+	if (c->extra && is_served(c, c->extra))
+		sess_close(c, c->extra, true);
 }
 
 int64_t notes_wakeup(const struct cluster *c)

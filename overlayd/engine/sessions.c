@@ -97,6 +97,8 @@ void sess_close(struct cluster *c, struct sess *s, bool tell_host)
 	c->n_up -= s->up;
 	if (c->extra == s)
 		c->extra = NULL;
+	if (s->extra)
+		notes_forget(c, m);
 	if (c->want == s)
 		want_done(c, s);
 	map_remove(&c->sessions, &s->node);
@@ -128,6 +130,8 @@ void sess_lost(struct cluster *c, struct sess *s, const char *text)
 {
 	struct member *m = s->m;
 
+	if (s->up && c->now.mono_us > s->since_us + DIAL_MAX_US)
+		m->dial_fails = 0;
 	m->dial_fails += s->ours && m->dial_fails < 64;
 	if (s->ours)
 		m->dial_at =
@@ -181,6 +185,16 @@ static void close_unknown(struct cluster *c, uint64_t id)
 		fx->session.session = id;
 }
 
+/* A few at once, then one a second: each is greeted, and may be sent something. */
+static bool may_come(struct cluster *c, struct member *m)
+{
+	int64_t more = (c->now.mono_us - m->came_us) / 1000000;
+
+	m->came_us += more * 1000000;
+	m->came = more < m->came ? m->came - (uint32_t)more : 0;
+	return m->came < CAME_BURST && ++m->came;
+}
+
 /* The newest of a peer's stay: an older one may be dead, and nobody noticed yet. */
 static void came_in(struct cluster *c, const struct engine_event *ev)
 {
@@ -188,7 +202,7 @@ static void came_in(struct cluster *c, const struct engine_event *ev)
 	struct sess *s, *oldest = NULL;
 	unsigned n = 0;
 
-	if (!m || c->now.mono_us < m->deaf_until) {
+	if (!m || c->now.mono_us < m->deaf_until || !may_come(c, m)) {
 		close_unknown(c, ev->session.id);
 		return;
 	}

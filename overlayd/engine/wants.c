@@ -139,16 +139,25 @@ void want_serve(struct cluster *c, struct sess *s)
 		return;
 	}
 	s->wanted = false;
-	s->m->served_us = c->now.mono_us;
-	if (sess_send(c, s, msg, false))
-		s->pushed = c->head;
+	s->m->served_us = s->served_us = c->now.mono_us;
+	if (!sess_send(c, s, msg, false))
+		return;
+	s->pushed = s->served = c->head;
+	s->served_base = s->want_base;
+}
+
+/* It is under way, on a slow link; what is sent is not lost unless the session is. */
+static bool is_under_way(const struct cluster *c, const struct sess *s)
+{
+	return head_same(&s->served, &c->head) && head_same(&s->served_base, &s->want_base) &&
+	       c->now.mono_us < s->served_us + SERVE_AGAIN_US;
 }
 
 void want_asked(struct cluster *c, struct sess *s, const struct session_head *base)
 {
 	if (!c->head.serial)
 		return;
-	s->wanted = true;
 	s->want_base = *base;
+	s->wanted = !is_under_way(c, s);
 	sess_dirty(c, s);
 }
