@@ -430,3 +430,22 @@ out:
 	edit_close(&edit);
 	return ret;
 }
+
+/* ---- raise */
+
+int policy_edit_raise(const char *dir, struct policy **out, struct policy_report *report)
+{
+	struct edit edit;
+	int ret = edit_open(&edit, dir, report);
+
+	if (ret == 0)
+		ret = serial_raise(&edit);
+	if (ret == 0)
+		ret = edit_check(&edit);
+	if (ret == 0)
+		ret = main_write(&edit);
+	if (ret == 0)
+		edit_done(&edit, out);
+	edit_close(&edit);
+	return ret;
+}

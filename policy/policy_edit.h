@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Editing the files of a policy: what `overlayctl init`, `approve` and `revoke` do.
+ * Editing the files of a policy: what `overlayctl init`, `approve`, `revoke` and `sign` do.
  *
  * An edit is made in memory first and the whole policy that would result is checked; when it has
  * a fault, nothing is written and the report says why. Files are replaced whole (a temporary file
@@ -53,5 +53,25 @@ int policy_edit_approve(const char *dir, const struct policy_approval *approval,
  */
 int policy_edit_revoke(
         const char *dir, const char *name, struct policy **out, struct policy_report *report);
+
+/* Raises the serial in policy.yaml by one, and nothing else. */
+int policy_edit_raise(const char *dir, struct policy **out, struct policy_report *report);
+
+/*
+ * To take an edit back: the two files that it may change, as they are now. name: the peer whose
+ * file it would be, or NULL. 0 or a negative errno; policy_undo_clear() it in any case.
+ */
+struct policy_undo {
+	char *dir;
+	struct policy_undo_file {
+		char *name, *data; /* data NULL: there was none */
+		size_t len;
+	} files[2];
+};
+int policy_undo_take(
+        struct policy_undo *undo, const char *dir, const struct policy *policy, const char *name);
+/* 0, or the errno of the first that could not be put back. */
+int policy_undo_run(const struct policy_undo *undo);
+void policy_undo_clear(struct policy_undo *undo);
 
 #endif

@@ -130,7 +130,7 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *       "state": as of a peer in status, or "self", or "indirect" (no tunnel joins it with this
  *                node), "session": true, "why": "" or why there is no session} ] }
  *   By each member's own signed word. Sorted by name, this node too. With refresh the seeds are
- *   asked for what they know; their answers are waited for up to MEMBERS_WAIT_MS.
+ *   asked for what they know, and the answer comes 300 ms later.
  *
  * explain {"from": "node17", "to": "head1", "port": "tcp/17001"} ->
  *   {"allow": true, "text": "...", "file": "policy.yaml" or null, "line": 12 or null}

@@ -39,19 +39,11 @@ static int tell_refusal(struct overlay *overlay, const char *method, int rc)
 	return ctl_exit_of(rc);
 }
 
-int ctl_request(
-        struct ctl *ctl, struct overlay *overlay, const char *method, json_t *params, json_t **out)
+/* *text is let go of. */
+static int answer_take(struct ctl *ctl, const char *method, char *text, json_t **out)
 {
-	char *text = NULL, *asked = params ? json_dumps(params, JSON_COMPACT) : NULL;
-	json_t *value;
-	int rc;
+	json_t *value = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 
-	json_decref(params);
-	rc = overlay_request(overlay, method, asked, &text, ANSWER_MS);
-	free(asked);
-	if (rc < 0)
-		return tell_refusal(overlay, method, rc);
-	value = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
 	free(text);
 	if (!json_is_object(value)) {
 		json_decref(value);
@@ -60,6 +52,41 @@ int ctl_request(
 	}
 	*out = value;
 	return CTL_OK;
+}
+
+int ctl_request(
+        struct ctl *ctl, struct overlay *overlay, const char *method, json_t *params, json_t **out)
+{
+	char *text = NULL, *asked = params ? json_dumps(params, JSON_COMPACT) : NULL;
+	int rc;
+
+	json_decref(params);
+	rc = overlay_request(overlay, method, asked, &text, ANSWER_MS);
+	free(asked);
+	return rc < 0 ? tell_refusal(overlay, method, rc) : answer_take(ctl, method, text, out);
+}
+
+int ctl_ask_file(struct ctl *ctl, const char *method, const char *data, size_t len, json_t **out)
+{
+	struct overlay *overlay;
+	char *text = NULL;
+	int rc = ctl_connect(ctl, &overlay);
+
+	if (rc)
+		return rc;
+	rc = overlay_request_file(overlay, method, NULL, data, len, &text, ANSWER_MS);
+	rc = rc < 0 ? tell_refusal(overlay, method, rc) : answer_take(ctl, method, text, out);
+	overlay_close(overlay);
+	return rc;
+}
+
+bool ctl_daemon_runs(struct ctl *ctl)
+{
+	struct overlay *overlay;
+	int rc = overlay_connect(&overlay, ctl->socket, CONNECT_MS);
+
+	overlay_close(overlay);
+	return rc != -ENOENT && rc != -ECONNREFUSED;
 }
 
 int ctl_ask(struct ctl *ctl, const char *method, json_t *params, json_t **out)

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "ctl/edit.h"
-#include "policy/policy_edit.h"
 
 #define LIST_MAX 64
 
@@ -61,9 +60,14 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 	char written[128];
 	int option, rc;
 
-	while ((option = ctl_option(ctl, argc, argv)) != -1)
-		if (option_take(option, &approval, &lists) < 0)
+	edit_init(ctl, &edit);
+	while ((option = ctl_option(ctl, argc, argv)) != -1) {
+		rc = edit_option(&edit, option);
+		if (rc == -2)
+			return CTL_USAGE;
+		if (rc == -1 && option_take(option, &approval, &lists) < 0)
 			return ctl_usage(ctl, "more than %d roles or endpoints", LIST_MAX);
+	}
 	if (argc - optind < 2)
 		return ctl_usage(ctl, "NAME and KEY are needed");
 	if (argc - optind > 4 ||
@@ -73,7 +77,9 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 	approval.key = lists.key;
 	approval.roles = lists.roles;
 	approval.endpoints = lists.endpoints;
-	edit_begin(ctl, &edit);
+	rc = edit_begin(&edit, approval.name, argc, argv);
+	if (rc)
+		return rc;
 	rc = policy_edit_approve(ctl->config, &approval, &edit.new_policy, &edit.report);
 	snprintf(written, sizeof(written), "%s is approved", approval.name);
 	return edit_end(&edit, rc, written);
@@ -86,6 +92,7 @@ static const struct option options[] = {
         {"endpoint", required_argument, NULL, 'e'},
         {"until", required_argument, NULL, 'u'},
         {"hours", required_argument, NULL, 'h'},
+        EDIT_OPTIONS,
         {0},
 };
 
@@ -100,10 +107,12 @@ const struct ctl_command ctl_cmd_approve = {
                 "  --role ROLE      a role; may be given several times\n"
                 "  --endpoint HOST  where others reach it; may be given several times\n"
                 "  --until DATE     the last day it may take part: 2026-12-31\n"
-                "  --hours HOURS    when it may take part: \"Mon-Fri 18:00-08:00\"\n\n"
+                "  --hours HOURS    when it may take part: \"Mon-Fri 18:00-08:00\"\n\n" EDIT_HELP
                 "Writes peers.d/NAME.yaml and raises the serial, but only if the policy is good "
                 "with it.\n"
-                "The policy of other nodes is not changed: bring it there too.\n",
+                "With a key it is signed, and goes to all members. Without, the policy of other "
+                "nodes is\n"
+                "not changed: bring it there too.\n",
         .options = options,
         .run = run_approve,
 };

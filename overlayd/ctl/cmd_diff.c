@@ -25,7 +25,7 @@ static int run_diff(struct ctl *ctl, int argc, char **argv)
 	else if (rc == CTL_OK)
 		puts("no difference");
 	else
-		ctl_print_changes(ctl, rows);
+		ctl_print_changes(ctl, rows, stdout);
 out:
 	json_decref(rows);
 	policy_unref(old);

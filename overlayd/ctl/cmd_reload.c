@@ -8,7 +8,7 @@ static void tell(const struct ctl *ctl, const json_t *answer)
 	ctl_print_text(stderr, ctl_string(answer, "warnings", ""));
 	printf("overlayd: serial %lld is in force%s\n", (long long)ctl_integer(answer, "serial", 0),
 	        json_is_true(json_object_get(answer, "changed")) ? "" : ", nothing changed");
-	ctl_print_changes(ctl, json_object_get(answer, "rows"));
+	ctl_print_changes(ctl, json_object_get(answer, "rows"), stdout);
 }
 
 static int run_reload(struct ctl *ctl, int argc, char **argv)

@@ -77,7 +77,38 @@ static void tell_parts(const json_t *status)
 	line_why("firewall", text, firewall);
 }
 
-static void tell_policy(const json_t *status)
+static void tell_bundle(const struct ctl *ctl, const json_t *status)
+{
+	const json_t *bundle = json_object_get(status, "bundle");
+	const char *files = ctl_string(json_object_get(status, "policy"), "files", "");
+	bool colour = ctl_colour(ctl, stdout);
+
+	if (!json_is_object(bundle))
+		return;
+	if (!ctl_integer(bundle, "serial", 0)) {
+		line("bundle", "none yet: the policy's files are in force until one is signed and "
+		               "loaded");
+		return;
+	}
+	line("bundle",
+	        "serial %" PRId64 ", applied by %" PRId64 " of %" PRId64 " members, %" PRId64
+	        " session%s%s",
+	        ctl_integer(bundle, "serial", 0), ctl_integer(bundle, "n_applied", 0),
+	        ctl_integer(bundle, "n_members", 0), ctl_integer(bundle, "sessions", 0),
+	        ctl_integer(bundle, "sessions", 0) == 1 ? "" : "s",
+	        json_is_true(json_object_get(bundle, "stored")) ? "" : ", not kept on disk");
+	if (json_is_true(json_object_get(bundle, "fork")))
+		printf("            %sFORK: another bundle of this serial was signed too%s\n",
+		        colour ? table_colour_code(TABLE_RED) : "", colour ? "\033[0m" : "");
+	if (!strcmp(files, "differ"))
+		line("", "policy files differ from the signed bundle: overlayctl sign --load");
+	if (!strcmp(files, "broken"))
+		line("", "policy files have errors, the signed bundle stays in force; see: "
+		         "overlayctl "
+		         "check");
+}
+
+static void tell_policy(const struct ctl *ctl, const json_t *status)
 {
 	const json_t *policy = json_object_get(status, "policy");
 	int64_t now = ctl_integer(status, "now", time(NULL));
@@ -90,7 +121,9 @@ static void tell_policy(const json_t *status)
 		line("policy", "serial %" PRId64 ", in force%s%s", ctl_integer(status, "serial", 0),
 		        loaded < 0 ? "" : " for ",
 		        loaded < 0 ? "" : ctl_duration(now - loaded, age));
-	if (*ctl_string(policy, "error", ""))
+	tell_bundle(ctl, status);
+	if (*ctl_string(policy, "error", "") &&
+	        !ctl_integer(json_object_get(status, "bundle"), "serial", 0))
 		line("", "the files on disk have errors and were not applied; see: overlayctl "
 		         "check");
 }
@@ -171,7 +204,7 @@ static void tell(const struct ctl *ctl, const json_t *status)
 	ctl_print_text(stdout, why);
 	putchar('\n');
 	tell_node(status);
-	tell_policy(status);
+	tell_policy(ctl, status);
 	tell_parts(status);
 	tell_counts(json_object_get(status, "peers"));
 	tell_peers(ctl, status);

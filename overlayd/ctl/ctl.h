@@ -32,11 +32,12 @@ enum ctl_exit {
 };
 
 struct ctl {
-	const char *config; /* --config */
-	const char *socket; /* --socket */
-	const char *state;  /* --state */
-	bool json;          /* --json */
-	bool no_colour;     /* --no-color, NO_COLOR */
+	const char *config;          /* --config */
+	const char *socket;          /* --socket */
+	const char *state;           /* --state */
+	const char *passphrase_file; /* --passphrase-file, of those that need the cluster key */
+	bool json;                   /* --json */
+	bool no_colour;              /* --no-color, NO_COLOR */
 	const struct ctl_command *command;
 };
 
@@ -54,8 +55,8 @@ extern const struct ctl_command *const ctl_commands[]; /* ended by NULL */
 
 extern const struct ctl_command ctl_cmd_init, ctl_cmd_id, ctl_cmd_check, ctl_cmd_diff,
         ctl_cmd_explain, ctl_cmd_status, ctl_cmd_firewall, ctl_cmd_denied, ctl_cmd_reload,
-        ctl_cmd_approve, ctl_cmd_revoke, ctl_cmd_doctor, ctl_cmd_key, ctl_cmd_sign, ctl_cmd_version,
-        ctl_cmd_help;
+        ctl_cmd_approve, ctl_cmd_revoke, ctl_cmd_doctor, ctl_cmd_key, ctl_cmd_sign, ctl_cmd_load,
+        ctl_cmd_bundle, ctl_cmd_members, ctl_cmd_version, ctl_cmd_help;
 
 /* options.c */
 const struct ctl_command *ctl_command_find(const char *name);
@@ -97,6 +98,10 @@ int ctl_request(
         struct ctl *ctl, struct overlay *overlay, const char *method, json_t *params, json_t **out);
 /* Connect, ask, close. */
 int ctl_ask(struct ctl *ctl, const char *method, json_t *params, json_t **out);
+/* The same with a file beside the request. */
+int ctl_ask_file(struct ctl *ctl, const char *method, const char *data, size_t len, json_t **out);
+/* Is there an overlayd behind the socket? True also when it cannot be told. */
+bool ctl_daemon_runs(struct ctl *ctl);
 /* A string, an integer of an object; what is missing or null gets the default. */
 const char *ctl_string(const json_t *object, const char *key, const char *missing);
 int64_t ctl_integer(const json_t *object, const char *key, int64_t missing);
@@ -107,7 +112,7 @@ struct policy *ctl_policy(struct ctl *ctl, const char *dir, int *exit_code);
 json_t *ctl_report_json(const struct policy_report *report);
 /* Rows as reload gives them: [{"change", "subject", "text"}]; NULL: no memory. */
 json_t *ctl_changes(const struct policy *old, const struct policy *new_policy);
-void ctl_print_changes(const struct ctl *ctl, const json_t *rows);
+void ctl_print_changes(const struct ctl *ctl, const json_t *rows, FILE *out);
 /* STATE/node.key; buf of PATH_MAX. */
 const char *ctl_key_path(const struct ctl *ctl, char *buf, size_t size);
 /* This host's name as far as it may be a peer's name: buf of POLICY_NAME_MAX + 1. */

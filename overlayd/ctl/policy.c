@@ -69,7 +69,7 @@ static enum table_colour change_colour(const char *change)
 	return TABLE_YELLOW;
 }
 
-void ctl_print_changes(const struct ctl *ctl, const json_t *rows)
+void ctl_print_changes(const struct ctl *ctl, const json_t *rows, FILE *out)
 {
 	static const char *const heads[] = {"CHANGE", "WHAT", "HOW"};
 	struct table *table = table_new(heads, 3);
@@ -83,7 +83,7 @@ void ctl_print_changes(const struct ctl *ctl, const json_t *rows)
 		table_cell(table, TABLE_PLAIN, ctl_string(row, "subject", ""));
 		table_cell(table, TABLE_PLAIN, ctl_string(row, "text", ""));
 	}
-	table_print(table, stdout, ctl_colour(ctl, stdout), table_terminal(stdout));
+	table_print(table, out, ctl_colour(ctl, out), table_terminal(out));
 	table_free(table);
 }
 

@@ -105,13 +105,35 @@ static int ask(struct ctl *ctl, int tty, bool twice, char buf[MINISIGN_PASSPHRAS
 	return CTL_FAILED;
 }
 
+/* The first line; "-" is stdin. */
+static int file_ask(struct ctl *ctl, const char *path, char buf[MINISIGN_PASSPHRASE_MAX + 1])
+{
+	int fd = strcmp(path, "-") ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : STDIN_FILENO;
+	int ret = fd < 0 ? -errno : line_read(fd, buf, MINISIGN_PASSPHRASE_MAX + 1);
+
+	if (fd > STDIN_FILENO)
+		close(fd);
+	if (ret == -ECANCELED || (!ret && !*buf))
+		ctl_error(ctl, "%s: there is no passphrase in its first line", path);
+	else if (ret == -E2BIG)
+		return ask_fail(ctl, ret);
+	else if (ret)
+		return fail_file(ctl, path, ret);
+	return ret || !*buf ? CTL_FAILED : CTL_OK;
+}
+
 int secret_ask(struct ctl *ctl, bool twice, char buf[MINISIGN_PASSPHRASE_MAX + 1])
 {
-	int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC), rc;
+	int tty, rc;
 
+	if (ctl->passphrase_file)
+		return file_ask(ctl, ctl->passphrase_file, buf);
+	tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
 	if (tty < 0) {
-		ctl_error(ctl, "there is no terminal to ask for the passphrase of the key%s",
-		        twice ? ": --no-passphrase makes a key without" : "");
+		ctl_error(ctl, "there is no terminal to ask for the passphrase of the key: %s",
+		        twice ? "--passphrase-file reads it from a file, --no-passphrase makes a "
+		                "key without"
+		              : "--passphrase-file reads it from a file");
 		return CTL_FAILED;
 	}
 	rc = ask(ctl, tty, twice, buf);

@@ -9,7 +9,7 @@
 /* From here on no core dump and no debugger of the same user sees this process. */
 void secret_guard(void);
 /*
- * Asks on the terminal, twice the same when `twice`. CTL_OK, or the exit code after telling why:
+ * Reads it from --passphrase-file, or asks on the terminal, twice the same when `twice`. CTL_OK, or the exit code after telling why:
  * there is no terminal, it was cancelled (^C) or empty, the two differ. Wipe buf.
  */
 int secret_ask(struct ctl *ctl, bool twice, char buf[MINISIGN_PASSPHRASE_MAX + 1]);

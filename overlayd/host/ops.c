@@ -20,12 +20,14 @@
 #define RELOAD_WAIT_US 5000000 /* for the plan that follows a reload */
 #define STATUS_WAIT_US 500000  /* for fresh counters */
 #define COUNTERS_US 2000000    /* counters of this age are fresh */
+#define MEMBERS_WAIT_US 300000 /* for what seeds answer */
 #define TRIM_PEERS 100
 
 /* A call that is answered when the plan is done, or its time is over. */
 struct pending {
 	struct control_call *call;
-	json_t *result; /* NULL: make the status then */
+	json_t *result; /* NULL: made then */
+	bool members;   /* of members, when its time is over; else status, when the plan is done */
 	int64_t until_us;
 	struct pending *prev, *next;
 };
@@ -51,8 +53,10 @@ static bool plan_done(const struct world *world)
 
 static void pending_end(struct ops *ops, struct pending *pending)
 {
-	json_t *result = pending->result ? pending->result : status_json(ops->world);
+	json_t *result = pending->result;
 
+	if (!result)
+		result = pending->members ? ops_members_json(ops->world) : status_json(ops->world);
 	DL_DELETE(ops->pending, pending);
 	if (result)
 		control_call_reply(pending->call, result);
@@ -72,7 +76,7 @@ static void pending_check(struct ops *ops)
 	bool done = plan_done(ops->world);
 
 	DL_FOREACH_SAFE(ops->pending, pending, next) {
-		if (done || pending->until_us <= world_now_us())
+		if ((done && !pending->members) || pending->until_us <= world_now_us())
 			pending_end(ops, pending);
 		else if (pending->until_us < earliest)
 			earliest = pending->until_us;
@@ -92,8 +96,8 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *user)
 	return 0;
 }
 
-/* Takes over result. */
-static int pending_add(struct ops *ops, struct control_call *call, json_t *result, int64_t wait_us)
+static int pending_new(
+        struct ops *ops, struct control_call *call, json_t *result, bool members, int64_t wait_us)
 {
 	struct pending *pending = calloc(1, sizeof(*pending));
 
@@ -101,6 +105,7 @@ static int pending_add(struct ops *ops, struct control_call *call, json_t *resul
 		json_decref(result);
 		return -ENOMEM;
 	}
+	pending->members = members;
 	pending->call = call;
 	pending->result = result;
 	pending->until_us = world_now_us() + wait_us;
@@ -109,6 +114,18 @@ static int pending_add(struct ops *ops, struct control_call *call, json_t *resul
 	sd_event_source_set_time(ops->timer, 0);
 	sd_event_source_set_enabled(ops->timer, SD_EVENT_ONESHOT);
 	return CONTROL_LATER;
+}
+
+/* Takes over result; NULL: the status. */
+static int pending_add(struct ops *ops, struct control_call *call, json_t *result, int64_t wait_us)
+{
+	return pending_new(ops, call, result, false, wait_us);
+}
+
+/* The seeds' answers have no end that could be awaited. */
+static int pending_members(struct ops *ops, struct control_call *call)
+{
+	return pending_new(ops, call, NULL, true, MEMBERS_WAIT_US);
 }
 
 /* ---- methods
@@ -227,19 +244,12 @@ static int op_explain(void *user, struct control_call *call, const json_t *param
 static json_t *outcome_json(const struct world *world, const struct policyload_outcome *outcome)
 {
 	struct engine_view view;
-	json_t *rows = json_array();
 
 	engine_look(world->engine, &view);
-	for (size_t i = 0; i < outcome->diff.n_rows; i++) {
-		const struct policy_diff_row *row = &outcome->diff.rows[i];
-
-		json_array_append_new(rows,
-		        json_pack("{s:s, s:s, s:s}", "change", policy_change_name(row->change),
-		                "subject", row->subject, "text", row->text));
-	}
 	return json_pack("{s:I, s:b, s:o, s:s}", "serial",
 	        (json_int_t)(view.policy ? view.policy->serial : 0), "changed", outcome->changed,
-	        "rows", rows, "warnings", outcome->report ? outcome->report : "");
+	        "rows", ops_rows_json(&outcome->diff), "warnings",
+	        outcome->report ? outcome->report : "");
 }
 
 static void notify_reloading(void)
@@ -304,6 +314,39 @@ static int op_reload(void *user, struct control_call *call, const json_t *params
 	if (!result)
 		return -ENOMEM;
 	return pending_add(ops, call, result, RELOAD_WAIT_US);
+}
+
+/* ---- signed bundles ---- */
+
+static int op_load(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct ops *ops = user;
+	json_t *result = NULL;
+	int err = ops_load(ops->world, call, &result);
+
+	(void)params, (void)out;
+	return err ? err : pending_add(ops, call, result, RELOAD_WAIT_US);
+}
+
+static int op_bundle(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct ops *ops = user;
+
+	(void)params;
+	return ops_bundle(ops->world, call, out);
+}
+
+static int op_members(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct engine_event ev = {.type = ENGINE_EV_WHO};
+	struct ops *ops = user;
+
+	if (json_is_true(json_object_get(params, "refresh"))) {
+		world_event(ops->world, &ev);
+		return pending_members(ops, call);
+	}
+	*out = ops_members_json(ops->world);
+	return *out ? 0 : -ENOMEM;
 }
 
 static int op_doctor(void *user, struct control_call *call, const json_t *params, json_t **out)
@@ -453,6 +496,9 @@ int ops_start(struct ops *ops, char *err, size_t err_size)
 	        .firewall = op_firewall,
 	        .denied = op_denied,
 	        .reload = op_reload,
+	        .load = op_load,
+	        .bundle = op_bundle,
+	        .members = op_members,
 	        .explain = op_explain,
 	        .doctor = op_doctor,
 	        .log = on_log,

@@ -34,6 +34,20 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 int64_t ops_when(const struct engine_view *view, const struct policy_peer *from,
         const struct policy_peer *to);
 
+/* Text that may have come from elsewhere: never a reason to fail. NULL: "". */
+json_t *status_text_json(const char *text);
+
+/* ---- ops_bundle.c ---- */
+json_t *ops_rows_json(const struct policy_diff *diff);
+/* By a bundle another policy is in force: logs and publishes what changed. old may be NULL. */
+void ops_bundle_told(struct world *world, const struct policy *old, const struct policy *policy);
+/* The file that came with the call, to the engine. 0: *result is for when the plan is done. */
+int ops_load(struct world *world, struct control_call *call, json_t **result);
+int ops_bundle(struct world *world, struct control_call *call, json_t **out);
+json_t *ops_members_json(struct world *world);
+/* null without a cluster key. */
+json_t *ops_bundle_status(const struct world *world);
+
 /* ---- denied.c ---- */
 int denied_json(struct world *world, json_t **out, char *err, size_t err_size);
 

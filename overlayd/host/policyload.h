@@ -7,6 +7,9 @@
  * broken files runs on with it (and says so). If there is none either, nobody knows whom an earlier
  * run let in and why: its table is shut, its connections and SAs are ended (charon_shut.c), until
  * the files are mended.
+ *
+ * Once a signed bundle is in force (bundlefile.h) none of that counts: the engine puts the next one
+ * in force by itself, and the files are read only to tell whether they say the same.
  */
 #ifndef OVERLAYD_HOST_POLICYLOAD_H
 #define OVERLAYD_HOST_POLICYLOAD_H
@@ -28,7 +31,12 @@ void policyload_outcome_clear(struct policyload_outcome *outcome);
 int policyload_start(struct world *world);
 /* Again. 0, or a negative errno with outcome->report (outcome may be NULL). */
 int policyload_reload(struct world *world, struct policyload_outcome *outcome);
-/* For --guard and --check: no engine. report as above. The last good one counts if last_good. */
+/* The engine told of a bundle: if another policy is in force now, its bookkeeping. */
+void policyload_bundle(struct world *world);
+/* A bundle is in force, and the files would say something else. */
+bool policyload_files_differ(const struct world *world);
+/* For --guard and --check: no engine. report as above. With a state
+ * directory the kept bundle counts first, and the last good files' (last_good) at the end. */
 int policyload_read(const char *config_dir, const char *state_dir, struct policy **out,
         bool *last_good, char **report);
 

@@ -4,6 +4,7 @@
 
 #include "host/charon.h"
 #include "host/dataplane.h"
+#include "host/policyload.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -37,10 +38,9 @@ static json_t *fingerprint_json(const struct policy_key *key)
 	return json_string(text);
 }
 
-/* Text that may have come from elsewhere: never a reason to fail. */
-static json_t *text_json(const char *text)
+json_t *status_text_json(const char *text)
 {
-	char clean[512];
+	char clean[1024];
 
 	snprintf(clean, sizeof(clean), "%s", text ? text : "");
 	text_sanitise(clean);
@@ -92,7 +92,7 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 	        "fingerprint", fingerprint_json(&view->key), "address4", addr_json(&view->addr4),
 	        "address6", addr_json(&view->addr6), "roles", roles_json(policy, peer), "state",
 	        status_peer_state(view->state, view->degraded), "since",
-	        (json_int_t)view->since.wall_s, "why", text_json(view->reason));
+	        (json_int_t)view->since.wall_s, "why", status_text_json(view->reason));
 	if (!out)
 		return NULL;
 	json_object_set_new(
@@ -152,12 +152,27 @@ static json_t *plane_json(const struct world *world, const struct engine_view *v
 	        plane.device ? json_string(plane.device) : json_null(), "mtu",
 	        plane.device ? json_integer(plane.mtu) : json_null(), "path_mtu",
 	        plane.path ? json_integer(plane.path) : json_null(), "path_to",
-	        addr_json(&plane.path_to), "why", text_json(why));
+	        addr_json(&plane.path_to), "why", status_text_json(why));
+}
+
+static const char *files_word(const struct world *world, bool bundle)
+{
+	if (!bundle)
+		return world->policy_error ? "broken" : "in force";
+	if (world->files == WORLD_FILES_NONE)
+		return "none";
+	if (world->files == WORLD_FILES_BROKEN)
+		return "broken";
+	return policyload_files_differ(world) ? "differ" : "in force";
 }
 
 static json_t *policy_json(const struct world *world, const struct engine_view *view)
 {
-	return json_pack("{s:b, s:o, s:o, s:b}", "in_force", view->policy != NULL, "loaded",
+	struct engine_bundle_view bundle;
+
+	engine_bundle_look(world->engine, &bundle);
+	return json_pack("{s:b, s:s, s:o, s:o, s:b}", "in_force", view->policy != NULL, "files",
+	        files_word(world, bundle.head.serial != 0), "loaded",
 	        view->policy ? json_integer(world->policy_loaded_s) : json_null(), "error",
 	        world->policy_error ? json_string(world->policy_error) : json_null(), "last_good",
 	        world->policy_last_good);
@@ -168,15 +183,26 @@ static const char *node_state(
         const struct world *world, const struct engine_view *view, char *why, size_t size)
 {
 	const struct charon_facts *charon = charon_facts(world->charon);
+	struct engine_bundle_view bundle;
 
+	engine_bundle_look(world->engine, &bundle);
 	why[0] = 0;
-	if (!view->policy)
+	if (world->cluster_error)
+		snprintf(why, size, "%s%s", world->cluster_error,
+		        view->policy ? "" : "; until then no peer is let in");
+	else if (!view->policy)
 		snprintf(why, size,
 		        "there is no valid policy and none was kept: no peer is let in and all "
 		        "tunnels are ended until %s is mended",
 		        world->options.config_dir);
 	else if (world->policy_error)
 		snprintf(why, size, "the policy's files are broken, an older policy is in force");
+	else if (bundle.fork)
+		snprintf(why, size,
+		        "FORK: two different bundles of serial %llu were signed, some nodes may "
+		        "have the other one: sign the policy that is wanted anew (overlayctl sign "
+		        "--alone --load)",
+		        (unsigned long long)bundle.head.serial);
 	else if (!view->self)
 		snprintf(why, size, "the policy does not know this node's key");
 	else if (view->firewall == ENGINE_FWS_FAILED)
@@ -185,6 +211,10 @@ static const char *node_state(
 		snprintf(why, size, "%s", charon->why);
 	else if (view->plane == ENGINE_PLANE_DOWN)
 		snprintf(why, size, "data plane: %s", view->plane_text);
+	else if (bundle.head.serial && !bundle.stored && bundle.store_text && bundle.store_text[0])
+		snprintf(why, size,
+		        "the signed bundle in force is not kept, a restart would forget it: %s",
+		        bundle.store_text);
 	else if (view->n_degraded)
 		snprintf(why, size, "%zu of %zu peers are degraded", view->n_degraded,
 		        view->n_desired);
@@ -204,12 +234,12 @@ static void digest_text(const struct policy *policy, char buf[65])
 json_t *status_head_json(struct world *world)
 {
 	struct engine_view view;
-	char why[512];
+	char why[1024];
 	const char *state;
 
 	engine_look(world->engine, &view);
 	state = node_state(world, &view, why, sizeof(why));
-	return json_pack("{s:s, s:o}", "state", state, "why", text_json(why));
+	return json_pack("{s:s, s:o}", "state", state, "why", status_text_json(why));
 }
 
 json_t *status_json(struct world *world)
@@ -217,7 +247,7 @@ json_t *status_json(struct world *world)
 	const struct charon_facts *charon = charon_facts(world->charon);
 	struct engine_view view;
 	char digest[65];
-	char why[512];
+	char why[1024];
 	const char *state;
 	json_t *out;
 
@@ -225,7 +255,7 @@ json_t *status_json(struct world *world)
 	state = node_state(world, &view, why, sizeof(why));
 	out = json_pack("{s:s, s:I, s:I, s:s, s:o}", "version", OVERLAYD_VERSION, "started",
 	        (json_int_t)world->started_s, "now", (json_int_t)state_clock_now(&world->clock),
-	        "state", state, "why", text_json(why));
+	        "state", state, "why", status_text_json(why));
 	if (!out)
 		return NULL;
 	if (view.policy)
@@ -237,16 +267,17 @@ json_t *status_json(struct world *world)
 	json_object_set_new(out, "digest", view.policy ? json_string(digest) : json_null());
 	json_object_set_new(out, "node", node_json(world, &view));
 	json_object_set_new(out, "policy", policy_json(world, &view));
+	json_object_set_new(out, "bundle", ops_bundle_status(world));
 	json_object_set_new(out, "plane", plane_json(world, &view));
 	json_object_set_new(out, "charon",
 	        json_pack("{s:b, s:o, s:o}", "connected", charon->connected, "version",
 	                charon->version[0] ? json_string(charon->version) : json_null(), "why",
-	                text_json(charon->why)));
+	                status_text_json(charon->why)));
 	json_object_set_new(out, "firewall",
 	        json_pack("{s:b, s:s, s:o}", "in_force", view.firewall == ENGINE_FWS_READY, "mode",
 	                view.policy && view.policy->firewall == POLICY_LOCKDOWN ? "lockdown"
 	                                                                        : "guard",
-	                "why", text_json(view.firewall_text)));
+	                "why", status_text_json(view.firewall_text)));
 	json_object_set_new(out, "settled", json_boolean(view.settled));
 	json_object_set_new(out, "peers", peers_json(world, &view));
 	return out;

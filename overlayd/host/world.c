@@ -3,6 +3,7 @@
 
 #include "client/nodekey.h"
 #include "client/paths.h"
+#include "host/bundlefile.h"
 #include "host/charon.h"
 #include "host/clockset.h"
 #include "host/dataplane.h"
@@ -74,10 +75,13 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 	case ENGINE_FX_NOTICE:
 		if (fx->notice.code == ENGINE_N_UP)
 			dataplane_paths_changed(world->dataplane);
+		if (fx->notice.code == ENGINE_N_BUNDLE)
+			policyload_bundle(world);
 		ops_notice(world, &fx->notice);
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
-		return; /* the engine emits none of them yet */
+		bundlefile_store(world, fx);
+		return;
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
@@ -400,6 +404,8 @@ void world_free(struct world *world)
 	store_free(world->store);
 	(void)state_clock_save(&world->clock);
 	free(world->policy_error);
+	free(world->cluster_error);
+	policy_unref(world->policy_told);
 	free(world->results);
 	sd_event_unref(world->event);
 	free(world);

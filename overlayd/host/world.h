@@ -45,6 +45,12 @@ struct ops;
 struct store;
 struct sessions;
 
+enum world_files {
+	WORLD_FILES_NONE,   /* there is no policy.yaml; a node with a bundle needs none */
+	WORLD_FILES_BROKEN, /* they do not check */
+	WORLD_FILES_READ,
+};
+
 struct world {
 	struct world_options options;
 	sd_event *event;
@@ -64,9 +70,18 @@ struct world {
 	struct ops *ops;
 	struct store *store;
 
+	/* the cluster's key, and the bundle in force: bundlefile.c */
+	bool has_cluster_key;
+	bool cluster_key_gone; /* its file was removed */
+	struct minisign_public cluster_key;
+	char *cluster_error; /* why cluster.pub or the kept bundle cannot be used; or NULL */
+
 	/* the policy files as they were last read */
-	size_t n_policy_peers;   /* of the one in force */
-	int64_t policy_loaded_s; /* when the one in force was read */
+	enum world_files files;
+	uint8_t files_digest[32];         /* WORLD_FILES_READ: of the policy in them */
+	const struct policy *policy_told; /* the one in force, as far as told: a reference */
+	size_t n_policy_peers;            /* of the one in force */
+	int64_t policy_loaded_s;          /* when the one in force was read */
 	char *policy_error;    /* report of the files that were refused; NULL: they are in force */
 	bool policy_last_good; /* the one in force is the kept copy, not the files */
 

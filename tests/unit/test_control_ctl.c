@@ -228,7 +228,7 @@ static void test_approve_tells(void **state)
 {
 	(void)state;
 	serve(NULL);
-	assert_int_equal(RUN("init", "--name", "head1"), 0);
+	assert_int_equal(RUN("init", "--no-key", "--name", "head1"), 0);
 	run_spit("reload.answer", "{\"serial\":2,\"changed\":true,\"warnings\":\"\",\"rows\":[]}");
 	assert_int_equal(run("", "id", "--state", "other", "--name", "n2", "--json", NULL), 0);
 	{

@@ -53,8 +53,8 @@ static void test_usage(void **state)
 static void test_help(void **state)
 {
 	static const char *const names[] = {"status", "explain", "denied", "doctor", "check",
-	        "diff", "reload", "approve", "revoke", "init", "id", "key", "sign", "firewall",
-	        "version", "help"};
+	        "diff", "reload", "approve", "revoke", "init", "id", "key", "sign", "load",
+	        "bundle", "members", "firewall", "version", "help"};
 	char help[65536];
 
 	(void)state;
@@ -219,8 +219,9 @@ static void test_init_id(void **state)
 	(void)state;
 	assert_int_equal(RUN("init", "--overlay", "10.99.0.0/16", "--name", "bad name"), 5);
 	assert_false(run_has("etc/policy.yaml"));
+	assert_false(run_has("etc/cluster.key"));
 	assert_int_equal(RUN("init", "--cluster", "lab", "--overlay", "10.99.0.0/16", "--name",
-	                         "first", "--endpoint", "192.0.2.1"),
+	                         "first", "--endpoint", "192.0.2.1", "--no-key"),
 	        0);
 	assert_says(run_out, "SHA256:");
 	assert_true(run_has("etc/peers.d"));

@@ -9,6 +9,7 @@
 #include "policy/bundle.h"
 
 #define KEY_A "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea"
+#define KEY_B "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAID1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYM"
 #define POLICY(serial)                                                                             \
 	"cluster: hpc\nserial: " serial "\noverlay: 10.77.0.0/16\npeers:\n"                        \
 	"  head1: { key: \"" KEY_A "\", address: 10.77.0.1, endpoints: [192.0.2.10] }\n"
@@ -78,7 +79,8 @@ static void test_key(void **state)
 	assert_int_equal(RUN("key"), 2);
 	/* Without a terminal nobody can be asked. */
 	assert_int_equal(shell("setsid -w $CTL key e.key"), 5);
-	assert_says(run_err, "there is no terminal to ask for the passphrase");
+	assert_says(run_err, "there is no terminal to ask for the passphrase of the key: "
+	                     "--passphrase-file reads");
 	assert_false(run_has("e.key"));
 }
 
@@ -101,20 +103,126 @@ static void test_sign(void **state)
 	        "sha256sum bundle | cut -d ' ' -f 1 | xargs -I{} grep -c '\"parent\":\"{}\"' two");
 }
 
+/* What changed is given the next serial by itself, and it stands in the file, comments and all. */
+static void test_serial(void **state)
+{
+	(void)state;
+	shell_good("$CTL key --no-passphrase c.key && $CTL sign --key c.key etc > one");
+	/* Nothing has changed: the same again. */
+	shell_good("$CTL sign --key c.key --parent one etc | cmp - one");
+	assert_says(run_err, "nothing has changed since serial 7");
+	shell_good("sed -i 's/^serial: 7/serial: 7  # the seventh/; s/192.0.2.10/192.0.2.11/' "
+	           "etc/policy.yaml; $CTL sign --key c.key --parent one etc > two; head -1 two");
+	assert_says(run_out, "\"parent_serial\":7,\"parent\":\"");
+	assert_says(run_out, "\"serial\":8}");
+	assert_says(run_err, "serial 8 follows serial 7");
+	shell_good("cat etc/policy.yaml");
+	assert_says(run_out, "serial: 8  # the seventh\n");
+	/* One that stands by itself, above what is in force: how a FORK is ended. */
+	shell_good("$CTL sign --alone --key c.key --parent two etc > three; head -1 three");
+	assert_null(strstr(run_out, "parent"));
+	assert_says(run_out, "\"serial\":9}");
+	/* What lies beside the policy is the parent where there is no daemon. */
+	shell_good("cp three etc/cluster.bundle; cp c.pub etc/cluster.pub; "
+	           "$CTL sign --key c.key etc | cmp - three");
+}
+
+/* The text alone, for the tool to sign. */
+static void test_text(void **state)
+{
+	(void)state;
+	shell_good("$CTL key --no-passphrase c.key && $CTL sign --text etc > text && "
+	           "minisign -S -s c.key -m text && cat text text.minisig > one");
+	shell_good("$CTL sign --key c.key etc | head -n -4 > two; "
+	           "sed 's/\"issued\":[0-9]*//' text > a; sed 's/\"issued\":[0-9]*//' two > b; "
+	           "cmp a b");
+	assert_int_equal(shell("$CTL sign --text --key c.key etc"), 2);
+	/* The tool's signature is as good as ours. */
+	shell_good("$CTL sign --key c.key --parent one etc | cmp - one");
+	assert_int_equal(shell("$CTL --socket none load text"), 3);
+	assert_says(run_err, "overlayd does not run here");
+	assert_int_equal(shell("rm text.minisig; $CTL --socket none load text"), 5);
+}
+
+/* Where no daemon runs: the files, and the bundle beside them. */
+static void test_approve_signed(void **state)
+{
+	(void)state;
+	shell_good("$CTL key --no-passphrase c.key && cp c.pub etc/cluster.pub");
+	assert_int_equal(shell("$CTL --config etc revoke head1"), 5);
+	assert_says(run_err, "etc/cluster.key: the cluster's secret key is not on this machine; "
+	                     "nothing was changed.");
+	assert_says(run_err, "  overlayctl --config DIR revoke head1 --key FILE\n"
+	                     "  overlayctl load DIR/cluster.bundle\n");
+	shell_good("cp c.key etc/cluster.key; $CTL --config etc --socket none approve node2 '" KEY_B
+	           "'");
+	assert_says(run_out, "etc: node2 is approved, serial 8");
+	assert_says(run_out, "overlayd does not run here: the signed bundle is in "
+	                     "etc/cluster.bundle; on any node: overlayctl load cluster.bundle");
+	shell_good("$CTL --config etc --socket none revoke node2 && head -1 etc/cluster.bundle");
+	assert_says(run_out, "\"parent_serial\":8,");
+	assert_says(run_out, "\"serial\":9}");
+	/* The bundle cannot be written: the files are as they were. */
+	shell_good("cp -r etc before; rm etc/cluster.bundle; mkdir etc/cluster.bundle");
+	assert_int_equal(
+	        shell("$CTL --config etc --socket none approve node2 '" KEY_B "' --key c.key"), 5);
+	shell_good("rmdir etc/cluster.bundle; cp before/cluster.bundle etc; diff -r before etc");
+	assert_int_equal(shell("echo x >> etc/cluster.bundle; "
+	                       "$CTL --config etc --socket none approve node2 '" KEY_B "'"),
+	        5);
+	assert_says(run_err, "etc/cluster.bundle: it cannot be the parent");
+	shell_good("cp before/cluster.bundle etc; diff -r before etc");
+}
+
+static void test_init(void **state)
+{
+	(void)state;
+	shell_good("$CTL --config new --state st init --name head1 --no-passphrase");
+	assert_says(run_out,
+	        "new/cluster.key: the cluster's secret key, which signs policies (it has "
+	        "no passphrase)");
+	assert_says(run_out, "overlayctl sign --load");
+	assert_int_equal(mode_of("new/cluster.key"), 0600);
+	assert_int_equal(mode_of("new/cluster.pub"), 0644);
+	shell_good("$CTL --config new sign > one; head -1 one");
+	assert_says(run_out, "\"serial\":1}");
+	/* Without a terminal somebody has to say what about the passphrase; then nothing is left. */
+	assert_int_equal(shell("setsid -w $CTL --config n2 --state st init --name head1"), 5);
+	assert_false(run_has("n2/policy.yaml"));
+	assert_false(run_has("n2/cluster.pub"));
+	shell_good("echo 'open sesame' > pass; $CTL --config n2 --state st init --name head1 "
+	           "--passphrase-file pass --cluster-key key --json");
+	assert_says(run_out, "\"secret_key\": \"key\"");
+	shell_good("$CTL --config n2 sign --key key --passphrase-file - < pass > one");
+	assert_int_equal(
+	        shell("echo wrong | $CTL --config n2 sign --key key --passphrase-file -"), 5);
+	assert_int_equal(
+	        shell("$CTL --config n2 sign --key key --passphrase-file - < /dev/null"), 5);
+	assert_says(run_err, "-: there is no passphrase in its first line");
+	shell_good("$CTL --config n3 --state st init --name head1 --no-key");
+	assert_false(run_has("n3/cluster.pub"));
+	assert_int_equal(shell("$CTL --config n4 init --no-key --no-passphrase"), 2);
+}
+
 static void test_sign_refused(void **state)
 {
 	(void)state;
 	shell_good("$CTL key --no-passphrase c.key && $CTL key --no-passphrase d.key && "
 	           "$CTL sign --key c.key etc > one");
+	run_spit("etc/policy.yaml", POLICY("6"));
 	assert_int_equal(shell("$CTL sign --key c.key --parent one etc"), 5);
-	assert_says(run_err, "the policy has serial 7, and the bundle in force has 7: raise it");
+	assert_says(run_err,
+	        "etc: these files have serial 6, and serial 7 is in force: signed, they "
+	        "would undo what came between");
 	assert_string_equal(run_out, "");
 	run_spit("etc/policy.yaml", POLICY("8"));
 	assert_int_equal(shell("$CTL sign --key d.key --parent one etc"), 5);
 	assert_says(run_err, "one: it cannot be the parent: this is signed by the key ");
 	assert_int_equal(shell("head -n -1 one > cut; $CTL sign --key c.key --parent cut etc"), 5);
 	assert_says(run_err, "cut: it cannot be the parent: this is no signature");
-	assert_int_equal(shell("$CTL sign etc"), 2);
+	assert_int_equal(shell("$CTL --config etc sign"), 5);
+	assert_says(run_err, "etc/cluster.key: the cluster's secret key is not here; name it with "
+	                     "--key");
 	assert_int_equal(shell("$CTL sign --key c.pub etc"), 5);
 	assert_int_equal(shell("chmod 600 c.pub; $CTL sign --key c.pub etc"), 5);
 	assert_says(run_err, "c.pub: this is no secret key of minisign");
@@ -209,6 +317,10 @@ int main(void)
 	        cmocka_unit_test_setup_teardown(test_key, setup, run_teardown),
 	        cmocka_unit_test_setup_teardown(test_sign, setup, run_teardown),
 	        cmocka_unit_test_setup_teardown(test_sign_refused, setup, run_teardown),
+	        cmocka_unit_test_setup_teardown(test_serial, setup, run_teardown),
+	        cmocka_unit_test_setup_teardown(test_text, setup, run_teardown),
+	        cmocka_unit_test_setup_teardown(test_approve_signed, setup, run_teardown),
+	        cmocka_unit_test_setup_teardown(test_init, setup, run_teardown),
 	        cmocka_unit_test_setup_teardown(test_passphrase, setup, run_teardown),
 	};
 
