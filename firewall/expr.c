@@ -4,6 +4,7 @@
  * that `nft list` reads it back as we print it. Any failure voids the whole rule: one that lost a
  * match would be broader than was meant.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <libnftnl/expr.h>
@@ -254,14 +255,6 @@ static void match_midstream(struct making *m)
 	cmp(m, NFT_CMP_NEQ, &syn, 1);
 }
 
-static void match_skuid(struct making *m, const struct stmt *s)
-{
-	uint32_t uid = (uint32_t)s->value;
-
-	load_meta(m, NFT_META_SKUID, REG);
-	cmp(m, NFT_CMP_EQ, &uid, 4);
-}
-
 static void match_broadcast(struct making *m)
 {
 	struct nftnl_expr *e = expr(m, "fib");
@@ -382,6 +375,24 @@ static void verdict(struct making *m, const struct stmt *s)
 		m->failed = true;
 }
 
+static bool is_port(const struct stmt *s, bool dst)
+{
+	return s->kind == S_PORT && s->dst == dst && s->own.first == s->own.last;
+}
+
+/* udp sport 4500 udp dport 4500: one comparison, as nft makes of it */
+static bool match_both_ports(struct making *m, const struct stmt *s, const struct stmt *next)
+{
+	uint16_t ports[2] = {htons(s->own.first), htons(next->own.first)};
+
+	if (!is_port(s, false) || !is_port(next, true) || s->value != next->value)
+		return false;
+	need_l4(m, s->value);
+	load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 0, sizeof(ports), REG);
+	cmp(m, NFT_CMP_EQ, ports, sizeof(ports));
+	return true;
+}
+
 static void compile_stmt(struct making *m, const struct stmt *s)
 {
 	uint8_t none = 0;
@@ -434,9 +445,6 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_MIDSTREAM:
 		match_midstream(m);
-		break;
-	case S_SKUID:
-		match_skuid(m, s);
 		break;
 	case S_PORT:
 	case S_PORT_SET:
@@ -512,7 +520,10 @@ struct nftnl_rule *rule_compile(const struct rule *r, const char *chain, uint32_
 	        add_comment(m.r, r->comment) < 0)
 		m.failed = true;
 	for (size_t i = 0; i < r->n && !m.failed; i++)
-		compile_stmt(&m, &r->stmts[i]);
+		if (i + 1 < r->n && match_both_ports(&m, &r->stmts[i], &r->stmts[i + 1]))
+			i++;
+		else
+			compile_stmt(&m, &r->stmts[i]);
 	if (m.failed) {
 		nftnl_rule_free(m.r);
 		return NULL;
