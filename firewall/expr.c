@@ -255,6 +255,14 @@ static void match_midstream(struct making *m)
 	cmp(m, NFT_CMP_NEQ, &syn, 1);
 }
 
+static void match_skuid(struct making *m, const struct stmt *s)
+{
+	uint32_t uid = (uint32_t)s->value;
+
+	load_meta(m, NFT_META_SKUID, REG);
+	cmp(m, NFT_CMP_EQ, &uid, 4);
+}
+
 static void match_broadcast(struct making *m)
 {
 	struct nftnl_expr *e = expr(m, "fib");
@@ -445,6 +453,9 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_MIDSTREAM:
 		match_midstream(m);
+		break;
+	case S_SKUID:
+		match_skuid(m, s);
 		break;
 	case S_PORT:
 	case S_PORT_SET:
