@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * simcluster [--seed S] [--seeds N] [--nodes N] [--minutes M] [--impair NAME] [--impairments]
+ *            [--verbose]		the rules; without --nodes each seed has its own number
+ * simcluster --scale [--nodes LARGEST] [--json]	messages and bytes for one approval
+ *
+ * Exit status: 0 all rules held, 1 one was broken, 2 bad arguments. --impairments runs one machine
+ * after the other that is broken on purpose, and fails if one of them is not caught.
+ */
+#include "tests/simcluster/impair.h"
+#include "tests/simcluster/swarm.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SETTLE_US (460 * US)
+#define NODES_MAX 20000
+
+struct options {
+	uint64_t seed, seeds;
+	int nodes;
+	double minutes;
+	bool verbose;
+	const char *impair;
+};
+
+void swarm_init(struct swarm *w, uint64_t seed, int nodes)
+{
+	memset(w, 0, sizeof(*w));
+	w->seed = w->rng = seed;
+	w->trace = 0xcbf29ce484222325ULL;
+	w->final = -1;
+	w->n_nodes = nodes ? nodes : 4 + (int)rnd_below(w, chance(w, 0.2) ? 60 : 20);
+	w->n_seeds = 1 + (int)rnd_below(w, w->n_nodes > 8 ? 4 : 2);
+	w->nodes = need(calloc((size_t)w->n_nodes, sizeof(*w->nodes)));
+	w->in = need(calloc((size_t)w->n_nodes, sizeof(*w->in)));
+	for (int i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[i];
+
+		n->index = i;
+		snprintf(n->name, sizeof(n->name), "n%05d", i);
+		n->seed = i < w->n_seeds;
+		n->disk = n->force = -1;
+		w->in[i] = true;
+		sign_new_key(w, n);
+	}
+}
+
+static bool run_one(const struct options *o, uint64_t seed, struct swarm *w)
+{
+	bool ok;
+
+	swarm_init(w, seed, o->nodes);
+	w->verbose = o->verbose;
+	w->end = (int64_t)(o->minutes * 60 * (double)US) + SETTLE_US;
+	w->quiet = w->end - SETTLE_US;
+	evil_choose(w);
+	links_make(w);
+	admin_start(w);
+	trouble_start(w);
+	ok = world_run(w, w->end);
+	if (ok) {
+		check_settled(w);
+		ok = !w->rule;
+	}
+	trace(w, w->rng);
+	world_free(w);
+	return ok;
+}
+
+static void report(const struct options *o, const struct swarm *w)
+{
+	printf("seed %llu, step %llu, %.3f s: %s broken: %s\n"
+	       "replay: build/tests/simcluster --seed %llu --nodes %d --minutes %g%s%s --verbose\n",
+	        (unsigned long long)w->seed, (unsigned long long)w->steps, (double)w->now / US,
+	        w->rule, w->what, (unsigned long long)w->seed, o->nodes, o->minutes,
+	        o->impair ? " --impair " : "", o->impair ? o->impair : "");
+}
+
+struct sums {
+	uint64_t nodes, steps, bundles, restarts, kept, by_hand, forks, withheld, refused, trace;
+	int64_t slowest_us;
+	size_t memory;
+};
+
+static void sum_up(struct sums *t, const struct swarm *w)
+{
+	t->nodes += (uint64_t)w->n_nodes;
+	t->steps += w->steps;
+	t->bundles += w->n_bundles;
+	t->restarts += w->n_restarts;
+	t->kept += w->n_kept;
+	t->by_hand += w->n_by_hand;
+	t->forks += w->n_fork_told;
+	t->withheld += w->n_withheld_told;
+	t->refused += w->n_refused_told;
+	t->trace = t->trace * 31 + w->trace;
+	if (w->slowest_us > t->slowest_us)
+		t->slowest_us = w->slowest_us;
+	if (w->memory_max > t->memory)
+		t->memory = w->memory_max;
+}
+
+static int run_seeds(const struct options *o)
+{
+	static struct swarm w;
+	struct sums t = {0};
+	clock_t from = clock();
+	uint64_t last = 0;
+
+	for (uint64_t s = 0; s < o->seeds; s++) {
+		if (!run_one(o, o->seed + s, &w)) {
+			report(o, &w);
+			return 1;
+		}
+		sum_up(&t, &w);
+		last = w.trace;
+	}
+	if (!run_one(o, o->seed + o->seeds - 1, &w) || w.trace != last) {
+		printf("seed %llu does not replay: trace %016llx, then %016llx\n",
+		        (unsigned long long)w.seed, (unsigned long long)last,
+		        (unsigned long long)w.trace);
+		return 1;
+	}
+	printf("%llu seeds from %llu, %llu nodes in all, %g min each: all rules held; %llu steps, "
+	       "%.1f s of CPU\n%llu bundles, %llu starts (%llu from a kept disk), %llu given by "
+	       "hand; told: %llu forks, %llu withheld, %llu refused; slowest to settle %.1f s, "
+	       "largest machine %zu bytes, trace %016llx\n",
+	        (unsigned long long)o->seeds, (unsigned long long)o->seed,
+	        (unsigned long long)t.nodes, o->minutes, (unsigned long long)t.steps,
+	        (double)(clock() - from) / CLOCKS_PER_SEC, (unsigned long long)t.bundles,
+	        (unsigned long long)t.restarts, (unsigned long long)t.kept,
+	        (unsigned long long)t.by_hand, (unsigned long long)t.forks,
+	        (unsigned long long)t.withheld, (unsigned long long)t.refused,
+	        (double)t.slowest_us / US, t.memory, (unsigned long long)t.trace);
+	return 0;
+}
+
+static int impair_unknown(const char *name)
+{
+	fprintf(stderr, "simcluster: no impairment is called '%s'; there are:", name);
+	for (size_t i = 0; impair_name(i); i++)
+		fprintf(stderr, " %s", impair_name(i));
+	fprintf(stderr, "\n");
+	return 2;
+}
+
+/* Each must be caught by some seed. */
+static int run_impairments(struct options *o)
+{
+	static struct swarm w;
+	int missed = 0;
+
+	for (size_t i = 0; impair_name(i); i++) {
+		uint64_t s;
+
+		impair(impair_name(i));
+		for (s = 0; s < o->seeds; s++)
+			if (!run_one(o, o->seed + s, &w))
+				break;
+		impair(NULL);
+		missed += s == o->seeds;
+		if (s == o->seeds)
+			printf("%-18s NOT CAUGHT by %llu seeds\n", impair_name(i),
+			        (unsigned long long)o->seeds);
+		else
+			printf("%-18s caught at seed %llu by %s: %s\n", impair_name(i),
+			        (unsigned long long)(o->seed + s), w.rule, w.what);
+	}
+	return missed ? 1 : 0;
+}
+
+static int usage(void)
+{
+	fprintf(stderr,
+	        "usage: simcluster [--seed S] [--seeds N] [--nodes 3..%d] [--minutes M] "
+	        "[--impair NAME] [--impairments] [--verbose]\n"
+	        "       simcluster --scale [--nodes LARGEST] [--json]\n",
+	        NODES_MAX);
+	return 2;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {{"seed", 1, NULL, 's'}, {"seeds", 1, NULL, 'S'},
+	        {"nodes", 1, NULL, 'n'}, {"minutes", 1, NULL, 'm'}, {"impair", 1, NULL, 'i'},
+	        {"impairments", 0, NULL, 'I'}, {"scale", 0, NULL, 'c'}, {"json", 0, NULL, 'j'},
+	        {"verbose", 0, NULL, 'v'}, {NULL, 0, NULL, 0}};
+	struct options o = {.seed = 1, .seeds = 1, .minutes = 10};
+	bool all = false, scale = false, json = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c == 's')
+			o.seed = strtoull(optarg, NULL, 0);
+		else if (c == 'S')
+			o.seeds = strtoull(optarg, NULL, 0);
+		else if (c == 'n')
+			o.nodes = atoi(optarg);
+		else if (c == 'm')
+			o.minutes = atof(optarg);
+		else if (c == 'v')
+			o.verbose = true;
+		else if (c == 'i')
+			o.impair = optarg;
+		else if (c == 'I')
+			all = true;
+		else if (c == 'c')
+			scale = true;
+		else if (c == 'j')
+			json = true;
+		else
+			return usage();
+	}
+	if (optind < argc || o.minutes <= 0 || o.minutes > 100000 ||
+	        (o.nodes && (o.nodes < 3 || o.nodes > NODES_MAX)))
+		return usage();
+	if (o.impair && !impair(o.impair))
+		return impair_unknown(o.impair);
+	if (scale)
+		return scale_run(o.seed, o.nodes ? o.nodes : 10000, json);
+	return all ? run_impairments(&o) : run_seeds(&o);
+}

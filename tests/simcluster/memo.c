@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Thousands of nodes open the same few bundles. Each distinct file is opened once, by the real
+ * bundle_open(), and each delta applied once; the answers are remembered, failures too.
+ */
+#include "tests/simcluster/swarm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REMEMBERED 64 /* of each kind; then from the start */
+
+struct piece {
+	uint64_t hash;
+	char *data;
+	size_t len;
+};
+
+struct opened {
+	struct piece file;
+	struct minisign_public key;
+	int ret;
+	struct bundle_head head;
+	struct policy *policy;
+};
+
+struct patched {
+	struct piece base, delta;
+	int ret;
+	char *out;
+	size_t out_len;
+};
+
+struct kept { /* one text for all who keep it */
+	UT_hash_handle by_text, by_place;
+	uint64_t hash;
+	char *data;
+	size_t len, refs;
+};
+
+struct memo {
+	struct kept *by_text, *by_place;
+	struct opened opened[REMEMBERED];
+	struct patched patched[REMEMBERED];
+	size_t next_opened, next_patched;
+};
+
+static uint64_t hash(const char *p, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ULL ^ len, v;
+
+	for (; len >= 8; p += 8, len -= 8) {
+		memcpy(&v, p, 8);
+		h = (h ^ v) * 0x9e3779b97f4a7c15ULL;
+		h ^= h >> 29;
+	}
+	for (; len; p++, len--)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3ULL;
+	return h;
+}
+
+static bool piece_is(const struct piece *p, uint64_t h, const char *data, size_t len)
+{
+	return p->data && p->hash == h && p->len == len && !memcmp(p->data, data, len);
+}
+
+static void piece_set(struct piece *p, uint64_t h, const char *data, size_t len)
+{
+	free(p->data);
+	*p = (struct piece){h, dup_mem(data, len), len};
+}
+
+static struct opened *open_once(
+        struct memo *m, const char *file, size_t len, const struct minisign_public *key)
+{
+	uint64_t h = hash(file, len);
+	struct policy_report report;
+	struct opened *o;
+
+	for (size_t i = 0; i < REMEMBERED; i++)
+		if (piece_is(&m->opened[i].file, h, file, len) &&
+		        minisign_public_same(&m->opened[i].key, key))
+			return &m->opened[i];
+	o = &m->opened[m->next_opened++ % REMEMBERED];
+	policy_unref(o->policy);
+	o->policy = NULL;
+	piece_set(&o->file, h, file, len);
+	o->key = *key;
+	policy_report_init(&report);
+	o->ret = bundle_open(file, len, key, &o->head, &o->policy, &report);
+	policy_report_clear(&report);
+	return o;
+}
+
+static int memo_open(void *user, const char *file, size_t len, const struct minisign_public *key,
+        struct bundle_head *head, struct policy **policy, struct policy_report *report)
+{
+	struct swarm *w = user;
+	struct opened *o = open_once(w->memo, file, len, key);
+
+	if (o->ret) /* the reasons are for people: they are made anew */
+		return bundle_open(file, len, key, head, policy, report);
+	if (head)
+		*head = o->head;
+	if (policy)
+		*policy = policy_ref(o->policy);
+	return 0;
+}
+
+static int memo_patch(void *user, const char *base, size_t base_len, const char *delta,
+        size_t delta_len, char **out, size_t *out_len, char *err, size_t err_size)
+{
+	struct memo *m = ((struct swarm *)user)->memo;
+	uint64_t hb = hash(base, base_len), hd = hash(delta, delta_len);
+	struct patched *p = NULL;
+
+	for (size_t i = 0; i < REMEMBERED && !p; i++)
+		if (piece_is(&m->patched[i].delta, hd, delta, delta_len) &&
+		        piece_is(&m->patched[i].base, hb, base, base_len))
+			p = &m->patched[i];
+	if (!p) {
+		p = &m->patched[m->next_patched++ % REMEMBERED];
+		free(p->out);
+		p->out = NULL;
+		piece_set(&p->base, hb, base, base_len);
+		piece_set(&p->delta, hd, delta, delta_len);
+		p->ret = bundle_patch(
+		        base, base_len, delta, delta_len, &p->out, &p->out_len, NULL, 0);
+	}
+	if (p->ret)
+		return bundle_patch(base, base_len, delta, delta_len, out, out_len, err, err_size);
+	*out = need(malloc(p->out_len + 1));
+	memcpy(*out, p->out, p->out_len);
+	(*out)[p->out_len] = '\0';
+	*out_len = p->out_len;
+	return 0;
+}
+
+static const char *memo_keep(void *user, const char *file, size_t len)
+{
+	struct memo *m = ((struct swarm *)user)->memo;
+	uint64_t h = hash(file, len);
+	struct kept *k;
+
+	HASH_FIND(by_text, m->by_text, &h, sizeof(h), k);
+	if (k && k->len == len && !memcmp(k->data, file, len)) {
+		k->refs++;
+		return k->data;
+	}
+	if (k)
+		abort(); /* two texts of one hash: choose another seed */
+	k = need(calloc(1, sizeof(*k)));
+	k->hash = h;
+	k->data = need(malloc(len + 1));
+	memcpy(k->data, file, len);
+	k->data[len] = '\0';
+	k->len = len;
+	k->refs = 1;
+	HASH_ADD(by_text, m->by_text, hash, sizeof(k->hash), k);
+	HASH_ADD_KEYPTR(by_place, m->by_place, &k->data, sizeof(k->data), k);
+	return k->data;
+}
+
+static void memo_drop(void *user, const char *file, size_t len)
+{
+	struct memo *m = ((struct swarm *)user)->memo;
+	struct kept *k;
+	(void)len;
+
+	HASH_FIND(by_place, m->by_place, &file, sizeof(file), k);
+	if (!k)
+		abort(); /* it was never kept */
+	if (--k->refs)
+		return;
+	HASH_DELETE(by_text, m->by_text, k);
+	HASH_DELETE(by_place, m->by_place, k);
+	free(k->data);
+	free(k);
+}
+
+struct cluster_hooks memo_hooks(struct swarm *w)
+{
+	if (!w->memo)
+		w->memo = need(calloc(1, sizeof(*w->memo)));
+	return (struct cluster_hooks){.open = memo_open,
+	        .patch = memo_patch,
+	        .keep = memo_keep,
+	        .drop = memo_drop,
+	        .user = w};
+}
+
+void memo_free(struct memo *m)
+{
+	for (size_t i = 0; m && i < REMEMBERED; i++) {
+		free(m->opened[i].file.data);
+		policy_unref(m->opened[i].policy);
+		free(m->patched[i].base.data);
+		free(m->patched[i].delta.data);
+		free(m->patched[i].out);
+	}
+	if (m && m->by_text)
+		abort(); /* somebody did not drop what it kept */
+	free(m);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Keys that come from the swarm's chance, and statements signed as the host signs them. */
+#include "tests/simcluster/swarm.h"
+
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+static EVP_PKEY *key_make(struct swarm *w, uint8_t seed[32], uint8_t public[32])
+{
+	size_t len = 32;
+	EVP_PKEY *key;
+
+	for (int i = 0; i < 32; i++)
+		seed[i] = (uint8_t)rnd(w);
+	key = need(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, seed, 32));
+	if (EVP_PKEY_get_raw_public_key(key, public, &len) != 1)
+		abort();
+	return key;
+}
+
+void sign_new_key(struct swarm *w, struct node *n)
+{
+	uint8_t seed[32];
+
+	n->secret = key_make(w, seed, n->key.raw);
+}
+
+void sign_free(struct node *n)
+{
+	EVP_PKEY_free(n->secret);
+}
+
+void sign_make_cluster_key(struct swarm *w, struct minisign_secret *out)
+{
+	EVP_PKEY_free(key_make(w, out->seed, out->pub.key));
+	for (int i = 0; i < 8; i++)
+		out->pub.id[i] = (uint8_t)rnd(w);
+}
+
+static bool same_content(const struct session_statement *a, const struct session_statement *b)
+{
+	return a->kind == b->kind && !strcmp(a->node, b->node) &&
+	       a->head.serial == b->head.serial && !memcmp(a->head.digest, b->head.digest, 32) &&
+	       a->body_len == b->body_len && !memcmp(a->body, b->body, a->body_len);
+}
+
+void sign_statement(struct node *n, struct session_statement *s)
+{
+	uint8_t text[SESSION_STATEMENT_MAX];
+	size_t len, sig_len = sizeof(s->signature);
+	EVP_MD_CTX *ctx;
+
+	if (!same_content(s, &n->statement)) {
+		n->statement = *s;
+		len = session_statement_text(s, text);
+		ctx = need(EVP_MD_CTX_new());
+		if (EVP_DigestSignInit(ctx, NULL, NULL, NULL, n->secret) != 1 ||
+		        EVP_DigestSign(ctx, n->statement.signature, &sig_len, text, len) != 1)
+			abort();
+		EVP_MD_CTX_free(ctx);
+	}
+	memcpy(s->signature, n->statement.signature, sizeof(s->signature));
+}

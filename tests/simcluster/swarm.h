@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The swarm: the simulator of one policy for the whole cluster. Tens to thousands of `struct
+ * cluster` (engine/cluster.h), the very code that runs in overlayd, on one seeded network in one
+ * process; tunnels, charon and firewall are only "can be reached" here (tests/sim has them whole).
+ * Keys, signatures and bundles are real. After every step the rules are checked (check.c); some
+ * seeds and members are hostile to the end, and still all others must come to the same policy.
+ *
+ *	world.c    events in order of time, random numbers, trace
+ *	admin.c    policies, made into bundles and signed; forged ones too
+ *	memo.c     each distinct bundle is opened once, whoever opens it
+ *	node.c     a node: start, crash, disk, its step, its effects
+ *	links.c    who can reach whom
+ *	net.c      sessions: ordered streams that break; notes: datagrams
+ *	sign.c     statements are signed as the host does it
+ *	evil.c     what hostile seeds and members do
+ *	trouble.c  what goes wrong, and the calm after it
+ *	check.c    the rules
+ *	bytes.c    how long a message is
+ *	scale.c    messages and bytes for one approval, by cluster size
+ *	impair.c   machines that are broken on purpose
+ *	main.c     arguments
+ */
+#ifndef TESTS_SIMCLUSTER_SWARM_H
+#define TESTS_SIMCLUSTER_SWARM_H
+
+#include "engine/cluster.h"
+
+#include <uthash.h>
+
+#define US 1000000LL
+#define EPOCH_S 1767225600LL /* the simulated wall clock begins: 2026-01-01 */
+#define SEEDS_MAX 8
+#define HOST_ID (1ULL << 63) /* ids of sessions that others opened */
+#define TALKS 4              /* members that a member can reach beside the seeds, about */
+
+struct swarm;
+struct node;
+typedef void event_fn(struct swarm *w, struct node *n, void *data);
+
+/* Every bundle that was ever made, forged ones too. */
+struct signed_bundle {
+	char *file;
+	size_t len, text_len;
+	struct bundle_head head;
+	bool genuine; /* the cluster key signed it, and not a byte was changed since */
+	uint8_t policy_digest[32];
+};
+
+struct sess;
+
+struct link {
+	int end[2];
+	bool cut;                   /* partitioned */
+	bool idle;                  /* on demand, and no traffic now */
+	enum cluster_reach told[2]; /* what each end's machine was told last */
+	struct sess *live;
+};
+
+struct sess_end {
+	struct sess_name {
+		uint64_t id;
+		uint64_t node;
+	} name;
+	UT_hash_handle hh;
+	struct sess *sess;
+	bool known; /* in the hash: the node may use this id */
+	bool up;    /* the node was told */
+	uint64_t epoch;
+	int64_t floor; /* what comes next to this end is not before */
+	bool large;    /* it sent a WANT: one large payload may come */
+};
+
+struct sess {
+	struct sess_end end[2]; /* [0] opened it */
+	struct link *link;
+	bool broken;
+	struct sess *next, *next_live, *prev_live; /* of the swarm; of the link */
+};
+
+enum evil {                /* bits: what a hostile node does beside its duty */
+	EVIL_WITHHOLD = 1, /* passes no bundle on, and hides that it has it */
+	EVIL_REPLAY = 2,   /* old bundles, also instead of new ones */
+	EVIL_CORRUPT = 4,
+	EVIL_REORDER = 8,
+	EVIL_GARBAGE = 16,
+	EVIL_BOAST = 32, /* serials that do not exist */
+	EVIL_FLOOD = 64,
+	EVIL_FORGE = 128, /* statements of others, bundles of another key */
+};
+
+struct traffic {
+	uint64_t in, out, bytes_in, bytes_out, notes_in, notes_out;
+};
+
+struct store { /* what is on its way to the disk */
+	uint64_t epoch, id;
+	int bundle, error;
+	bool silent;
+};
+
+struct node {
+	int index;
+	char name[16];
+	struct policy_key key;
+	void *secret; /* EVP_PKEY */
+	bool seed;
+	unsigned evil;
+	struct cluster *cl; /* NULL: overlayd is dead */
+	uint64_t epoch, next_id, n_accepted;
+	int64_t mono_us; /* its monotonic clock is the swarm's plus this */
+	int64_t skew_s;
+	int64_t tick_at, started_at;
+	int spins;
+	const struct policy *policy; /* it acts by this one */
+	const struct policy_peer *self;
+	int force;       /* bundle in force, by what it says of itself; -1 none */
+	int disk;        /* kept; -1 none */
+	int64_t disk_at; /* busy until */
+	int floor;       /* never to go below: in force, or confirmed on disk */
+	uint8_t *said;   /* by bundle: it was in force here once */
+	size_t said_cap;
+	struct link **links;
+	size_t n_links, cap_links;
+	size_t n_sessions; /* ends that are known to it */
+	size_t n_fx, n_sent;
+	struct traffic traffic;
+	struct traffic window; /* as it was at rate_from */
+	int64_t rate_from;
+	uint64_t changes, window_changes;   /* of the bundle in force, and of sessions */
+	struct session_statement statement; /* the last it signed */
+	int64_t converged_at;
+};
+
+struct memo;
+struct blob;
+
+struct swarm {
+	uint64_t seed, rng, trace;
+	int64_t now, end, quiet, final_at;
+	uint64_t steps, n_events;
+	int n_nodes, n_seeds, n_evil;
+	struct node *nodes;
+	struct link *links;
+	size_t n_links;
+	struct sess *sessions;
+	struct sess_end *ends; /* hash */
+	struct signed_bundle *bundles;
+	size_t n_bundles, cap_bundles;
+	int final; /* the last bundle: what all come to; -1 not yet */
+	bool *in;  /* members, as the admin wants them */
+	uint64_t content;
+	struct minisign_secret key, other_key;
+	const struct policy *local; /* every node's files, before the first bundle */
+	struct memo *memo;
+	struct blob *blobs;
+	struct session_statement *overheard;
+	size_t n_overheard;
+	bool calm, peaceful, verbose, count_bytes;
+	bool all_withhold; /* no seed passes anything on */
+	struct event *heap;
+	size_t n_heap, cap_heap;
+	const char *rule; /* broken */
+	char what[512];
+	size_t memory_max;
+	uint64_t n_fork_told, n_withheld_told, n_refused_told, n_restarts, n_kept, n_by_hand;
+	int64_t slowest_us;
+};
+
+/* world.c */
+uint64_t rnd(struct swarm *w);
+uint64_t rnd_below(struct swarm *w, uint64_t n);
+bool chance(struct swarm *w, double p);
+bool trouble(struct swarm *w, double p); /* never in the calm */
+int64_t rnd_us(struct swarm *w, int64_t lo, int64_t hi);
+void at(struct swarm *w, int64_t when, struct node *n, event_fn *fn, void *data); /* frees data */
+bool world_run(struct swarm *w, int64_t until);
+void world_free(struct swarm *w);
+void trace(struct swarm *w, uint64_t v);
+void trace_str(struct swarm *w, const char *s);
+void broken(struct swarm *w, const char *rule, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+void say(struct swarm *w, const struct node *n, const char *fmt, ...)
+        __attribute__((format(printf, 3, 4)));
+void *need(void *p); /* p, or no more memory */
+void *dup_mem(const void *p, size_t n);
+
+/* admin.c */
+void admin_start(struct swarm *w);
+void admin_end(struct swarm *w);
+/* A bundle that follows `base` (-1: stands by itself); its index. */
+int admin_sign(struct swarm *w, int base, uint64_t serial, bool genuine);
+int admin_corrupt(struct swarm *w, int bundle);
+void admin_change(struct swarm *w, struct node *n); /* signs here, gives it to this node */
+void admin_give(struct swarm *w, struct node *n, int bundle);
+int bundle_find(const struct swarm *w, const uint8_t digest[32]);
+int bundle_newest(const struct swarm *w); /* highest serial, genuine; the last of them; -1 none */
+
+/* memo.c */
+struct cluster_hooks memo_hooks(struct swarm *w);
+void memo_free(struct memo *m);
+
+/* node.c */
+void node_start(struct swarm *w, struct node *n, void *data);
+void node_crash(struct swarm *w, struct node *n, bool lose_disk);
+void node_begin(struct swarm *w, struct node *n);
+void node_end(struct swarm *w, struct node *n);
+struct node *node_by_name(struct swarm *w, const char *name);
+
+/* links.c */
+void links_make(struct swarm *w);
+struct link *link_find(const struct swarm *w, const struct node *n, const struct node *o);
+bool link_up(const struct swarm *w, const struct link *l);
+enum cluster_reach link_reach(const struct swarm *w, const struct link *l);
+void links_review(struct swarm *w, struct node *n);  /* something changed: ends are told in time */
+void links_cut_own(struct swarm *w, struct node *n); /* within its step: whom it admits no more */
+static inline int link_side(const struct link *l, const struct node *n)
+{
+	return l->end[1] == n->index;
+}
+
+/* net.c */
+void net_open(struct swarm *w, struct node *n, const struct engine_effect *fx);
+void net_send(struct swarm *w, struct node *n, uint64_t id, const struct session_msg *msg);
+void net_close(struct swarm *w, struct node *n, uint64_t id);
+void net_note(struct swarm *w, struct node *n, struct node *to, const struct session_head *head);
+void net_break(struct swarm *w, struct sess *s);
+void net_break_link(struct swarm *w, struct link *l);
+void net_break_node(struct swarm *w, struct node *n);
+struct sess_end *net_end(struct swarm *w, const struct node *n, uint64_t id);
+/* Sends without asking the machine: what hostile nodes do. */
+void net_inject(struct swarm *w, struct sess_end *from, const struct session_msg *msg);
+struct node *end_node(struct swarm *w, const struct sess_end *e);
+struct sess_end *end_other(struct sess_end *e);
+void blobs_free(struct swarm *w);
+
+/* bytes.c */
+size_t msg_bytes(const struct session_msg *msg);
+size_t note_bytes(const struct session_head *head);
+
+/* sign.c */
+void sign_new_key(struct swarm *w, struct node *n);
+void sign_free(struct node *n);
+void sign_statement(struct node *n, struct session_statement *s);
+void sign_make_cluster_key(struct swarm *w, struct minisign_secret *out);
+
+/* evil.c */
+void evil_choose(struct swarm *w);
+void evil_start(struct swarm *w, struct node *n);
+/* May change the message or swallow it (false). */
+bool evil_tampers(struct swarm *w, struct node *n, struct session_msg *msg);
+void evil_overhears(struct swarm *w, const struct session_msg *msg);
+
+/* trouble.c */
+void trouble_start(struct swarm *w);
+
+/* check.c */
+void check_step(struct swarm *w, struct node *n);
+void check_start(struct swarm *w, struct node *n);
+void check_effect(struct swarm *w, struct node *n, const struct engine_effect *fx);
+void check_settled(struct swarm *w);
+
+/* scale.c */
+int scale_run(uint64_t seed, int largest, bool json);
+
+/* main.c */
+void swarm_init(struct swarm *w, uint64_t seed, int nodes);
+
+#endif
