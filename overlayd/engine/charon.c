@@ -135,7 +135,8 @@ static void list_sas(struct engine *e)
 	struct peer *only = NULL;
 	struct engine_effect *fx;
 
-	if (!e->want_list && e->sas_seen && e->queues[Q_VERIFY].n == 1)
+	if (!e->want_list && e->sas_seen && e->queues[Q_VERIFY].n == 1 &&
+	        !e->queues[Q_VERIFY].head->twin)
 		only = e->queues[Q_VERIFY].head;
 	fx = op_start(e, &e->list_op, OP_LIST_SAS, ENGINE_FX_LIST_SAS, NULL, 0);
 	if (!fx)

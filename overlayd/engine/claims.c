@@ -95,7 +95,7 @@ bool claim_take(struct engine *e, struct peer *p)
 	        (!is_free_for(e, &p->want->addr4, p) || !is_free_for(e, &p->want->addr6, p)))
 		return false;
 	p->claimed = true;
-	p->cleared = false;
+	p->cleared = p->cut = false;
 	p->key = p->want->key;
 	p->addr4 = p->want->addr4;
 	p->addr6 = p->want->addr6;

@@ -89,6 +89,11 @@ static int64_t wall_to_mono(int64_t wall_s, int64_t offset_us)
 	return wall_s * 1000000 - offset_us;
 }
 
+int64_t clock_mono_of(const struct engine *e, int64_t wall_s)
+{
+	return wall_to_mono(wall_s, e->wall_offset_us);
+}
+
 /* Active now? And when to ask again: whichever of the two may change first. */
 static bool judge_time(
         const struct engine *e, const struct policy_peer *pp, int64_t *mono_us, int64_t *wall_s)
@@ -147,6 +152,7 @@ void clock_judge_self(struct engine *e)
 	e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 	if (e->self && (e->self->has_until || e->self->hours))
 		e->self_active = judge_time(e, e->self, &e->self_change_us, &e->self_change_wall_s);
+	rotation_judge_self(e);
 	if (IMPAIRED(IMPAIR_FORGET_EXPIRY))
 		e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
 }

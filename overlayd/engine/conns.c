@@ -16,6 +16,51 @@ const char *conn_name(struct engine *e, const struct peer *p)
 	return s;
 }
 
+const char *conn_old_name(struct engine *e, const struct peer *p)
+{
+	size_t n = strlen(ENGINE_CONN_PREFIX ENGINE_CONN_OLD) + strlen(p->name) + 1;
+	char *s = arena_alloc(e, n);
+
+	if (!s)
+		return "";
+	snprintf(s, n, "%s%s%s", ENGINE_CONN_PREFIX, p->name, ENGINE_CONN_OLD);
+	return s;
+}
+
+/* No peer's name has a slash. */
+static size_t base_length(const char *name, bool *old)
+{
+	size_t n = strlen(name), tail = strlen(ENGINE_CONN_OLD);
+
+	*old = n > tail && !strcmp(name + n - tail, ENGINE_CONN_OLD);
+	return *old ? n - tail : n;
+}
+
+struct peer *conn_peer(const struct engine *e, const char *name, bool *old)
+{
+	return peer_find(e, name, base_length(name, old));
+}
+
+static bool has_old(const struct peer *p)
+{
+	return p->peer_old || p->own_old;
+}
+
+static void conn_fill_old(struct engine *e, const struct peer *p, struct engine_conn *c)
+{
+	char id[ENGINE_ID_MAX];
+
+	c->old = has_old(p);
+	c->old_gone = !c->old && p->old_in_charon;
+	if (!c->old)
+		return;
+	peer_remote_id(&p->old_key, p->name, id);
+	c->old_remote_id = arena_str(e, id);
+	c->old_local_id = arena_str(e, p->own_old ? e->self_old_id : e->self_id);
+	c->old_own_key = p->own_old ? e->other_key : e->own_key;
+	c->old_key = p->old_key;
+}
+
 static void conn_fill(struct engine *e, const struct peer *p, struct engine_conn *c)
 {
 	char id[ENGINE_ID_MAX];
@@ -25,7 +70,9 @@ static void conn_fill(struct engine *e, const struct peer *p, struct engine_conn
 	c->peer = arena_str(e, p->name);
 	c->local_id = arena_str(e, e->self_id);
 	c->remote_id = arena_str(e, id);
+	c->own_key = e->own_key;
 	c->key = p->key;
+	conn_fill_old(e, p, c);
 	c->local4 = e->self->addr4;
 	c->local6 = e->self->addr6;
 	c->remote4 = p->addr4;
@@ -46,6 +93,10 @@ uint64_t conn_digest_wanted(const struct engine *e, const struct peer *p)
 	h = digest_addr(digest_addr(h, &p->addr4), &p->addr6);
 	h = digest_u64(digest_addr(h, &p->ep_addr), p->ep_addr.family ? p->ep_port : 0);
 	h = digest_u64(h, p->on_demand && p->ep_addr.family);
+	if (has_old(p)) {
+		h = digest_u64(digest_bytes(h, &p->old_key, sizeof(p->old_key)), p->own_old);
+		h = digest_str(h, p->own_old ? e->self_old_id : "");
+	}
 	return digest_u64(h, e->policy->port) | 1;
 }
 
@@ -72,6 +123,9 @@ void conn_step(struct engine *e, struct peer *p)
 		return;
 	conn_fill(e, p, &fx->load);
 	p->conn_sent = fx->load.digest;
+	p->conn_op_old = fx->load.old;
+	p->twin |= fx->load.old;
+	p->old_in_charon |= fx->load.old;
 	p->conn_op_loads = true;
 	p->conn = CONN_MAYBE;
 	p->conn_seq = e->seq;
@@ -85,6 +139,7 @@ void conn_unload(struct engine *e, struct peer *p)
 	if (!fx)
 		return;
 	fx->conn = conn_name(e, p);
+	fx->twin = p->twin;
 	p->conn_op_loads = false;
 	p->conn_seq = e->seq;
 }
@@ -110,6 +165,7 @@ static void gone(struct engine *e, struct peer *p)
 {
 	conn_not_stale(e, p);
 	p->conn = CONN_NO;
+	p->old_in_charon = false;
 	p->ended = p->verified = false;
 	queue_remove(e, Q_VERIFY, p);
 }
@@ -131,6 +187,7 @@ void conn_result(struct engine *e, struct peer *p, int error, const char *text)
 	conn_not_stale(e, p);
 	p->conn = CONN_LOADED;
 	p->conn_digest = p->conn_sent;
+	p->old_in_charon = p->conn_op_old;
 	if (!p->grace_until_us)
 		p->grace_until_us = e->now.mono_us + e->cfg.second_grace_us;
 }
@@ -138,12 +195,14 @@ void conn_result(struct engine *e, struct peer *p, int error, const char *text)
 /* Whoever uses it has that peer's key and gets that peer's addresses: as if we had loaded it. */
 static bool is_sound(const struct peer *p, const struct engine_conn_row *row)
 {
-	char id[ENGINE_ID_MAX];
+	char id[ENGINE_ID_MAX], old_id[ENGINE_ID_MAX] = "";
 
 	if (!p->want || !row || row->odd_ts || !row->pinned || !row->remote_id)
 		return false;
 	peer_remote_id(&p->want->key, p->name, id);
-	return !strcmp(row->remote_id, id) &&
+	if (p->want->has_old_key)
+		peer_remote_id(&p->want->old_key, p->name, old_id);
+	return (!strcmp(row->remote_id, id) || !strcmp(row->remote_id, old_id)) &&
 	       ts_exact(row->remote_ts, row->n_remote_ts, &p->want->addr4, &p->want->addr6);
 }
 
@@ -173,10 +232,14 @@ static void stale(struct engine *e, struct peer *p, const struct engine_conn_row
 
 static void conn_found(struct engine *e, const char *name, const struct engine_conn_row *row)
 {
-	struct peer *p = peer_find(e, name, strlen(name));
+	bool old;
+	struct peer *p = conn_peer(e, name, &old);
 
 	if (!p) {
-		p = peer_ghost(e, name);
+		char base[256];
+
+		snprintf(base, sizeof(base), "%.*s", (int)base_length(name, &old), name);
+		p = peer_ghost(e, base);
 		if (!p)
 			return;
 		notice(e, ENGINE_WARNING, ENGINE_N_UNKNOWN_CONN, name,
@@ -184,8 +247,11 @@ static void conn_found(struct engine *e, const char *name, const struct engine_c
 		        "unloaded.",
 		        name);
 	}
-	p->listed_seq = e->conns_seq;
+	*(old ? &p->old_listed_seq : &p->listed_seq) = e->conns_seq;
 	p->in_charon = true;
+	p->twin |= old;
+	if (old && p->conn_seq < e->conns_seq)
+		p->old_in_charon = true;
 	if (p->conn != CONN_NO || p->conn_seq >= e->conns_seq)
 		return;
 	p->conn = CONN_MAYBE;
@@ -214,10 +280,15 @@ void conns_snapshot(struct engine *e, const struct engine_event *ev)
 	for (size_t i = 0; i < e->n_peers; i++) {
 		struct peer *p = e->peers[i];
 
-		if (p->conn == CONN_NO || p->conn_op.id || p->listed_seq == e->conns_seq ||
-		        p->conn_seq >= e->conns_seq)
+		if (p->conn == CONN_NO || p->conn_op.id || p->conn_seq >= e->conns_seq)
 			continue;
-		gone(e, p);
+		if (p->listed_seq == e->conns_seq &&
+		        (!p->old_in_charon || p->old_listed_seq == e->conns_seq))
+			continue;
+		if (p->listed_seq == e->conns_seq || p->old_listed_seq == e->conns_seq)
+			p->conn = CONN_MAYBE; /* half of it */
+		else
+			gone(e, p);
 		peer_dirty(e, p);
 	}
 }

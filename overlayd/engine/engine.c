@@ -62,7 +62,7 @@ int engine_new(struct engine **out, const struct engine_config *config)
 		return -ENOMEM;
 	}
 	e->rng = e->cfg.seed;
-	e->self_change_us = e->self_change_wall_s = ENGINE_NEVER;
+	e->self_change_us = e->self_change_wall_s = e->self_old_us = ENGINE_NEVER;
 	e->base_dirty = true;
 	e->plane_dirty = true;
 	text_set(e->charon_text, sizeof(e->charon_text), "not connected yet");
@@ -273,6 +273,9 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_OWN_KEY:
 		on_own_key(e, &ev->own_key);
 		break;
+	case ENGINE_EV_NEXT_KEY:
+		rotation_other_key(e, &ev->own_key);
+		break;
 	case ENGINE_EV_CHARON:
 		charon_changed(e, ev);
 		break;
@@ -389,7 +392,7 @@ static void run(struct engine *e)
 		recover(e);
 	if (e->retry_policy && e->now.mono_us >= e->retry_policy_us)
 		peers_take_policy(e);
-	if (e->now.mono_us >= e->self_change_us)
+	if (e->now.mono_us >= e->self_change_us || e->now.mono_us >= e->self_old_us)
 		peers_judge_all(e);
 	due_peers(e);
 	plane_step(e); /* charon must know our address before it hears of connections */
@@ -468,5 +471,6 @@ int64_t engine_next_wakeup(const struct engine *e)
 	at = t < at ? t : at;
 	t = cluster_wakeup(e->cluster);
 	at = t < at ? t : at;
+	at = e->self_old_us < at ? e->self_old_us : at;
 	return e->self_change_us < at ? e->self_change_us : at;
 }

@@ -35,7 +35,9 @@
  *   carried on by the monotonic clock. engine_look().wall_s is worth keeping on disk.
  * - Revocation, per peer: fw_revoke, kill_sockets, unload_conn, terminate, a list that proves it.
  *   The firewall cut waits for nothing; nothing is done until it is confirmed. A changed key or
- *   address under the same name is a revocation first and an admission afterwards.
+ *   address under the same name is a revocation first and an admission afterwards; but for a peer
+ *   whose policy names the former key as its old one: then both count until `old_until`, or until
+ *   it was seen on the new one, and its SA is built anew before the old one ends.
  * - No peer is admitted before one complete list of SAs was seen: an SA that another key built
  *   for the same address must be gone first. Until then (at most config.start_grace_us) a
  *   firewall table that an earlier run left is left alone.
@@ -63,8 +65,9 @@
 #define ENGINE_RESOLVED_MAX 8U  /* addresses of one name */
 #define ENGINE_UNDERLAY_MAX 64U /* own underlay addresses */
 #define ENGINE_ID_MAX 128U      /* bytes of an IKE identity incl. NUL: "<peer>.<32 hex digits>" */
-#define ENGINE_CONN_MAX 72U     /* bytes of a connection's name incl. NUL: "ovl.<peer>" */
+#define ENGINE_CONN_MAX 72U     /* bytes of a connection's name incl. NUL: "ovl.<peer>/old" */
 #define ENGINE_CONN_PREFIX "ovl."
+#define ENGINE_CONN_OLD "/old"  /* behind the name: with a key that is being changed */
 #define ENGINE_CHILD_NAME "ovl" /* every connection has this one child */
 #define ENGINE_TEXT_MAX 256U
 #define ENGINE_NEVER INT64_MAX
@@ -105,6 +108,8 @@ enum engine_event_type {
 	ENGINE_EV_TICK,     /* nothing but time */
 	ENGINE_EV_POLICY,   /* .policy: checked and wanted from now on; the engine takes a ref */
 	ENGINE_EV_OWN_KEY,  /* .own_key: our public key */
+	ENGINE_EV_NEXT_KEY, /* .own_key: another that is ours too: it is used as soon as the policy
+	                       names it, and this or the one before for as long as they count */
 	ENGINE_EV_CHARON,   /* .charon: vici connected (both connections) or lost */
 	ENGINE_EV_SAS,      /* .sas: answer to ENGINE_FX_LIST_SAS */
 	ENGINE_EV_KEY_LOST, /* charon has not our private key any more, though it was loaded */
@@ -344,12 +349,19 @@ struct engine_note_fx {
  * tells with which key it was built. remote_addrs: `endpoint` first if it has one, then always any
  * (0.0.0.0/0, ::/0): the peer may come from elsewhere. trap: start action trap to `endpoint`, and
  * the child ends when it is idle.
+ *
+ * While a key changes there is another one, `<name>ENGINE_CONN_OLD`, all the same but for its keys
+ * and identities (`old`), and without a trap: either is tried by whoever connects. It is loaded and
+ * unloaded together with the first: one result for both.
  */
 struct engine_conn {
 	const char *name; /* "ovl.<peer>" */
 	const char *peer;
 	const char *local_id, *remote_id;
-	struct policy_key key;             /* the peer's */
+	struct policy_key own_key, key; /* ours, the peer's */
+	bool old, old_gone;             /* load the other one too; unload it */
+	const char *old_local_id, *old_remote_id;
+	struct policy_key old_own_key, old_key;
 	struct policy_addr local4, local6; /* family 0: none */
 	struct policy_addr remote4, remote6;
 	struct policy_addr endpoint; /* family 0: none, the peer must come to us */
@@ -455,6 +467,7 @@ enum engine_notice_code {
 	ENGINE_N_STORE,          /* the bundle in force could not be kept on disk; or it is now */
 	ENGINE_N_SESSION_UP,
 	ENGINE_N_SESSION_DOWN,
+	ENGINE_N_OWN_KEY, /* our new key is in force, or the one before it is worthless now */
 	ENGINE_N_TRACE, /* a peer's state, or whether it is degraded, changed: at most one a step */
 };
 
@@ -481,6 +494,7 @@ struct engine_notice {
 struct engine_effect {
 	enum engine_effect_type type;
 	uint64_t id; /* never 0 but for notices; only rises */
+	bool twin; /* UNLOAD_CONN, TERMINATE by conn: also what is named `<conn>ENGINE_CONN_OLD` */
 	union {
 		struct engine_conn load;
 		const char *conn;
@@ -546,6 +560,7 @@ struct engine_peer_view {
 	uint64_t bytes_in, bytes_out; /* as of the last list */
 	int64_t expires_wall_s;       /* ENGINE_NEVER */
 	uint32_t attempts;            /* failed in a row */
+	bool old_key; /* its key or ours changes, and its SA, if any, is still of an old one */
 };
 
 enum engine_charon_state {
@@ -565,6 +580,9 @@ struct engine_view {
 	const struct policy *policy;    /* in force, or NULL */
 	const struct policy_peer *self; /* or NULL */
 	bool self_active;
+	struct policy_key
+	        own_key; /* the one of ours in use; another than was told, if it is next */
+	bool own_old;    /* the other one counts still */
 	enum engine_charon_state charon;
 	enum engine_fw_state firewall;
 	enum engine_plane_state plane;

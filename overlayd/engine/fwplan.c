@@ -26,6 +26,10 @@ static int64_t elem_expires(const struct engine *e, const struct peer *p, int64_
 	int64_t at = p->timed ? p->change_mono_us : ENGINE_NEVER;
 
 	*wall_s = p->timed ? p->change_wall_s : ENGINE_NEVER;
+	if (p->peer_old && p->old_mono_us < at) { /* until it is seen on its new key */
+		at = p->old_mono_us;
+		*wall_s = p->old_wall_s;
+	}
 	if (e->self_change_us < at) {
 		at = e->self_change_us;
 		*wall_s = e->self_change_wall_s;

@@ -13,6 +13,7 @@
  *	classes.c   distinct sets of rules
  *	tunnel.c    who initiates, where to, when
  *	demand.c    SAs that come and go with traffic
+ *	rotation.c  keys that change, the peers' and ours
  *	conns.c     load-conn, unload-conn, get-conns
  *	sas.c       the table of SAs
  *	judge.c     which SAs are wanted
@@ -172,6 +173,18 @@ struct peer {
 	uint64_t under_sent, under_has;
 	struct op under_op;
 
+	/* Its key changes, or ours does: see rotation.c. */
+	bool peer_old, own_old; /* these old keys count, with it */
+	bool moved; /* and no longer: it was seen on the new ones, `rotation` says which */
+	uint64_t rotation;
+	bool cut; /* the old key's time ended, and an SA of it was there: revoked first */
+	struct policy_key old_key;       /* peer_old; else as its key */
+	int64_t old_mono_us, old_wall_s; /* peer_old: until then */
+	int64_t move_us;                 /* build its SA anew from then on */
+	bool conn_op_old, old_in_charon; /* the other connection */
+	bool twin; /* something may have been called so since it was revoked last */
+	uint64_t old_listed_seq;
+
 	enum conn_has conn;
 	bool conn_op_loads;
 	uint64_t conn_digest, conn_sent;
@@ -244,6 +257,7 @@ struct sa {
 	bool lost;                /* in no list any more, and its end is not proven */
 	bool crowded;             /* its children did not find room here */
 	bool ids_known, ids_good; /* of an established one */
+	bool peer_old, own_old;   /* they name old keys, which count as long as the peer's do */
 	bool initiator;
 	enum engine_ike_state state;
 	enum sa_fault fault;
@@ -296,7 +310,13 @@ struct engine {
 	int64_t retry_policy_us;
 	const struct policy_peer *self;
 	bool have_key, self_active, self_told_missing;
-	struct policy_key own_key;
+	struct policy_key own_key; /* in use */
+	bool has_other_key;
+	struct policy_key other_key;  /* the next one, or the one before */
+	bool self_old, told_self_old; /* other_key is our old one, and counts */
+	int64_t self_old_us;
+	struct policy_key self_key; /* under which self was found last */
+	char self_old_id[ENGINE_ID_MAX];
 	int64_t self_change_us, self_change_wall_s;
 	uint32_t self_epoch;
 	uint64_t self_digest;
@@ -422,10 +442,25 @@ struct peer *queue_pop(struct engine *e, enum queue_kind q);
 void clock_take(struct engine *e, struct engine_time now);
 int64_t clock_wall_s(const struct engine *e);
 int64_t clock_present_s(const struct engine *e);
+int64_t clock_mono_of(const struct engine *e, int64_t wall_s); /* trusted; ENGINE_NEVER */
 void clock_judge_peer(struct engine *e, struct peer *p);
 void clock_judge_self(struct engine *e);
 void clock_learn(struct engine *e, int64_t wall_s); /* it is at least so late */
 void clock_warn(struct engine *e, struct peer *p);
+
+/* rotation.c */
+void rotation_other_key(struct engine *e, const struct policy_key *key);
+/* Chooses among our keys, finds self; true: as another one than before. */
+bool rotation_self(struct engine *e);
+void rotation_judge_self(struct engine *e);
+void rotation_judge(struct engine *e, struct peer *p);
+/* Which keys these identities name; false: others than count. */
+bool rotation_ids(const struct engine *e, const struct peer *p, struct sa *sa, const char *local_id,
+        const char *remote_id);
+static inline bool sa_is_old(const struct sa *sa)
+{
+	return sa->peer_old || sa->own_old;
+}
 
 /* peers.c */
 struct peer *peer_find(const struct engine *e, const char *name, size_t len);
@@ -496,6 +531,9 @@ void conn_result(struct engine *e, struct peer *p, int error, const char *text);
 void conns_snapshot(struct engine *e, const struct engine_event *ev);
 uint64_t conn_digest_wanted(const struct engine *e, const struct peer *p);
 const char *conn_name(struct engine *e, const struct peer *p); /* arena */
+const char *conn_old_name(struct engine *e, const struct peer *p);
+/* Whose it is, by its name without the prefix. */
+struct peer *conn_peer(const struct engine *e, const char *name, bool *old);
 
 /* tunnel.c */
 void tunnel_step(struct engine *e, struct peer *p);

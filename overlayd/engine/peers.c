@@ -189,17 +189,8 @@ static void peer_want(struct engine *e, struct peer *p, const struct policy_peer
 
 static void self_find(struct engine *e)
 {
-	uint64_t h = digest_bytes(DIGEST_START, &e->own_key, sizeof(e->own_key));
-
-	e->self = policy_peer_by_key(e->policy, &e->own_key);
-	if (!e->self)
-		return;
-	h = digest_addr(
-	        digest_addr(digest_str(h, e->self->name), &e->self->addr4), &e->self->addr6);
-	if (h != e->self_digest)
+	if (rotation_self(e))
 		e->self_epoch++;
-	e->self_digest = h;
-	peer_remote_id(&e->own_key, e->self->name, e->self_id);
 }
 
 /* One walk over two sorted lists: what is in both stays, the rest is new or no longer wanted. */
@@ -474,6 +465,7 @@ static void judge_desired(struct engine *e, struct peer *p)
 	if (p->want && e->now.mono_us >= p->change_mono_us)
 		clock_judge_peer(e, p);
 	p->desired = p->want && e->self_active && p->active && peer_joined(p);
+	rotation_judge(e, p);
 	demand_judge(e, p);
 	if (p->want)
 		peer_wake(p, p->change_mono_us);

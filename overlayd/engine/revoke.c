@@ -18,7 +18,7 @@ static bool identity_changed(const struct engine *e, const struct peer *p)
 
 	if (IMPAIRED(IMPAIR_KEEP_OLD_KEY))
 		return !addr_equal(&p->addr4, &p->want->addr4);
-	return key || !addr_equal(&p->addr4, &p->want->addr4) ||
+	return key || p->cut || !addr_equal(&p->addr4, &p->want->addr4) ||
 	       !addr_equal(&p->addr6, &p->want->addr6) || p->self_epoch != e->self_epoch;
 }
 
@@ -129,6 +129,7 @@ static void terminate_step(struct engine *e, struct peer *p)
 		return;
 	fx->terminate.conn = conn_name(e, p);
 	fx->terminate.force = true;
+	fx->twin = p->twin;
 }
 
 void revoke_terminate_result(struct engine *e, struct peer *p, int error, const char *text)
@@ -225,7 +226,7 @@ void revoke_step(struct engine *e, struct peer *p)
 	if (!fw_gone || p->sockets_due || !charon_gone)
 		return;
 	p->revoking = false;
-	p->in_charon = false;
+	p->in_charon = p->twin = false;
 	p->told_admitted = false;
 	p->was_up = false;
 	p->cleared = false;

@@ -124,12 +124,14 @@ struct sa *sa_new(struct engine *e, uint32_t id)
 static void take_name(struct engine *e, struct sa *sa, const char *conn)
 {
 	struct peer *p;
+	bool old;
 
 	sa->unnamed = !strcmp(conn, UNNAMED);
 	if (sa->unnamed)
 		return;
-	conn += strlen(ENGINE_CONN_PREFIX);
-	p = peer_find(e, conn, strlen(conn));
+	p = conn_peer(e, conn + strlen(ENGINE_CONN_PREFIX), &old);
+	if (p)
+		p->twin |= old;
 	if (p == sa->peer)
 		return;
 	unlink_peer(sa);
@@ -140,7 +142,6 @@ static void take_name(struct engine *e, struct sa *sa, const char *conn)
 static void take_ids(struct engine *e, struct sa *sa, const struct engine_sa_row *row)
 {
 	const struct peer *p = sa->peer;
-	char want[ENGINE_ID_MAX];
 
 	if (row->state != ENGINE_IKE_ESTABLISHED || !row->remote_id || !*row->remote_id)
 		return;
@@ -149,9 +150,7 @@ static void take_ids(struct engine *e, struct sa *sa, const struct engine_sa_row
 	sa->self_epoch = e->self_epoch;
 	if (!p || (!p->claimed && !p->want))
 		return;
-	peer_remote_id(p->claimed ? &p->key : &p->want->key, p->name, want);
-	sa->ids_good = !strcmp(row->remote_id, want) && row->local_id &&
-	               !strcmp(row->local_id, e->self_id);
+	sa->ids_good = row->local_id && rotation_ids(e, p, sa, row->local_id, row->remote_id);
 }
 
 static bool prefix_is(const struct policy_prefix *x, const struct policy_addr *a)

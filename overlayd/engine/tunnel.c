@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define EARLY_TRIES 8 /* that are refused, before the delays grow */
+#define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
+#define EARLY_TRIES 8         /* that are refused, before the delays grow */
 #define LOST_US 50000
 /* Those that refuse for longer: each this often, all of them together so often. */
 #define REFUSED_US 5000000
@@ -147,11 +148,21 @@ static void tunnel_failed(struct engine *e, struct peer *p, bool refused, const 
 	p->ep++;
 }
 
+/* Its SA of an old key is up still; the other end may have the new policy only in a while. */
+static void move_failed(struct engine *e, struct peer *p)
+{
+	tunnel_stop(e, p);
+	charon_want_list(e);
+	op_fail(e, &p->init_op);
+}
+
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text)
 {
 	if (error == -ENOENT || error == -ECONNREFUSED)
 		charon_want_conns(e); /* or our key is not there any more */
-	if (error)
+	if (error && p->best)
+		move_failed(e, p);
+	else if (error)
 		tunnel_failed(e, p, error == -ECONNREFUSED || error == -ENOENT, text);
 	else
 		op_land(e, &p->init_op);
@@ -215,6 +226,8 @@ static bool is_better(const struct sa *a, const struct sa *b, bool lower)
 {
 	int64_t d = born(a) - born(b);
 
+	if (sa_is_old(a) != sa_is_old(b))
+		return sa_is_old(b);
 	if (d > CROSSING_US || d < -CROSSING_US)
 		return d > 0;
 	if (a->initiator != b->initiator)
@@ -256,7 +269,9 @@ static void initiate(struct engine *e, struct peer *p)
 	fx = op_start(e, &p->init_op, OP_INITIATE, ENGINE_FX_INITIATE, p, 0);
 	if (!fx)
 		return;
-	fx->conn = conn_name(e, p);
+	/* Which of the two keys the other end uses, it knows. */
+	fx->conn = (p->peer_old || p->own_old) && p->attempts % 2 ? conn_old_name(e, p)
+	                                                          : conn_name(e, p);
 	p->trying = true;
 	e->n_trying++;
 	p->try_until_us = e->now.mono_us + e->cfg.initiate_timeout_us;
@@ -318,6 +333,33 @@ static void connect_step(struct engine *e, struct peer *p)
 	initiate(e, p);
 }
 
+static bool conn_ready(const struct engine *e, const struct peer *p)
+{
+	return e->charon == ENGINE_CHARON_READY && p->conn == CONN_LOADED && !p->conn_op.id &&
+	       p->conn_digest == conn_digest_wanted(e, p);
+}
+
+/* A key has changed: its SA is built anew, and the old one carries on until then. */
+static void move_step(struct engine *e, struct peer *p)
+{
+	int64_t at = p->move_us + (p->rule_us ? 0 : MOVE_GRACE_US);
+
+	if (p->trying && e->now.mono_us >= p->try_until_us)
+		move_failed(e, p);
+	if (p->trying) {
+		peer_wake(p, p->try_until_us);
+		return;
+	}
+	if (!p->ep_addr.family || p->fw != FW_YES || !conn_ready(e, p))
+		return;
+	if (at < p->init_op.at)
+		at = p->init_op.at;
+	if (e->now.mono_us < at)
+		peer_wake(p, at);
+	else if (op_ready(e, &p->init_op))
+		initiate(e, p);
+}
+
 void tunnel_step(struct engine *e, struct peer *p)
 {
 	bool was = p->was_up;
@@ -327,11 +369,15 @@ void tunnel_step(struct engine *e, struct peer *p)
 	pick_best(e, p);
 	p->was_up = p->best != NULL;
 	if (p->best) {
-		tunnel_stop(e, p);
-		op_drop(e, &p->init_op);
+		if (!sa_is_old(p->best) || !was) {
+			tunnel_stop(e, p);
+			op_drop(e, &p->init_op);
+		}
 		p->attempts = 0;
 		tunnel_count_refused(e, p, 0);
 		duplicates_step(e, p);
+		if (sa_is_old(p->best))
+			move_step(e, p);
 		return;
 	}
 	p->dup_since_us = 0;

@@ -76,6 +76,7 @@ static void fill(const struct engine *e, const struct peer *p, struct engine_pee
 	if (p->desired && e->self_change_wall_s < v->expires_wall_s)
 		v->expires_wall_s = e->self_change_wall_s;
 	v->attempts = p->attempts;
+	v->old_key = (p->peer_old || p->own_old) && (!p->best || sa_is_old(p->best));
 	if (p->best)
 		fill_sa(v, p->best);
 }
@@ -125,6 +126,8 @@ void engine_look(const struct engine *e, struct engine_view *v)
 	v->policy = e->policy;
 	v->self = e->self;
 	v->self_active = e->self_active;
+	v->own_key = e->own_key;
+	v->own_old = e->self_old;
 	v->charon = e->charon;
 	v->firewall = e->fw;
 	v->plane = e->plane_done && e->plane_up ? ENGINE_PLANE_READY
@@ -275,6 +278,8 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "session-up";
 	case ENGINE_N_SESSION_DOWN:
 		return "session-down";
+	case ENGINE_N_OWN_KEY:
+		return "own-key";
 	case ENGINE_N_TRACE:
 		return "trace";
 	}
