@@ -49,7 +49,7 @@
 #define BUNDLE_LINES_MAX 40000U /* what a policy's own limits allow, and slack */
 #define BUNDLE_FILE_MAX (BUNDLE_MAX + MINISIGN_TEXT_MAX)
 #define BUNDLE_ERROR_MAX 512U
-#define BUNDLE_KEPT_MAX (BUNDLE_FILE_MAX + 256U)
+#define BUNDLE_KEPT_MAX (BUNDLE_FILE_MAX + BUNDLE_KEPT_LINE_MAX)
 
 struct bundle_head {
 	char cluster[POLICY_NAME_MAX + 1];
@@ -135,12 +135,12 @@ const struct minisign_public *bundle_trust_pick(
 void bundle_trust_follow(struct bundle_trust *trust, const struct minisign_public *signer,
         const struct bundle_head *head);
 /*
- * What is kept on disk: the file in force, behind one line that says whose it is:
+ * What is kept on disk: the file in force, behind this line (its length), so that both are
+ * replaced at once:
  *   {"overlayd-kept":1,"first":"RW...","key":"RW..."}
- * so that both are replaced at once. free() it. -ENOMEM.
  */
-int bundle_keep(const struct bundle_trust *trust, const char *file, size_t len, char **out,
-        size_t *out_len);
+#define BUNDLE_KEPT_LINE_MAX 192U
+size_t bundle_kept_line(const struct bundle_trust *trust, char buf[BUNDLE_KEPT_LINE_MAX]);
 /*
  * At start, behind bundle_trust_begin(): the file in it (points into kept) and the key to open it
  * with; then bundle_trust_follow(). -EINVAL: the line is damaged. Without a line the file is taken

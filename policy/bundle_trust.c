@@ -2,7 +2,6 @@
 /* Whose bundles count, over rotations of the cluster's key and over restarts. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "policy/bundle_internal.h"
@@ -45,25 +44,14 @@ void bundle_trust_follow(struct bundle_trust *trust, const struct minisign_publi
 	trust->next = head->next_key;
 }
 
-int bundle_keep(
-        const struct bundle_trust *trust, const char *file, size_t len, char **out, size_t *out_len)
+size_t bundle_kept_line(const struct bundle_trust *trust, char buf[BUNDLE_KEPT_LINE_MAX])
 {
-	char line[256], first[57], key[57], *kept;
-	int n;
+	char first[57], key[57];
 
 	minisign_public_line(&trust->first, first);
 	minisign_public_line(&trust->key, key);
-	n = snprintf(
-	        line, sizeof(line), KEPT_BEGIN "1,\"first\":\"%s\",\"key\":\"%s\"}\n", first, key);
-	kept = malloc((size_t)n + len + 1);
-	if (!kept)
-		return -ENOMEM;
-	memcpy(kept, line, (size_t)n);
-	memcpy(kept + n, file, len);
-	kept[(size_t)n + len] = '\0';
-	*out = kept;
-	*out_len = (size_t)n + len;
-	return 0;
+	return (size_t)snprintf(buf, BUNDLE_KEPT_LINE_MAX,
+	        KEPT_BEGIN "1,\"first\":\"%s\",\"key\":\"%s\"}\n", first, key);
 }
 
 int bundle_kept(struct bundle_trust *trust, const char *kept, size_t len,

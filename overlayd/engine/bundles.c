@@ -14,16 +14,17 @@
 
 /* ---- the costly parts ---- */
 
-static int do_open(struct cluster *c, const char *file, size_t len, struct bundle_head *head,
-        struct policy **policy, struct policy_report *report)
+static int do_open(struct cluster *c, const char *file, size_t len,
+        const struct minisign_public *key, struct bundle_head *head, struct policy **policy,
+        struct policy_report *report)
 {
 	size_t text;
 
 	if (IMPAIRED(IMPAIR_SKIP_SIGNATURE) && !bundle_split(file, len, &text, NULL, 0))
 		return bundle_parse(file, text, head, policy, report);
 	if (c->hooks.open)
-		return (*c->hooks.open)(c->hooks.user, file, len, &c->key, head, policy, report);
-	return bundle_open(file, len, &c->key, head, policy, report);
+		return (*c->hooks.open)(c->hooks.user, file, len, key, head, policy, report);
+	return bundle_open(file, len, key, head, policy, report);
 }
 
 static int do_patch(struct cluster *c, const struct text *base, const char *delta, size_t delta_len,
@@ -255,16 +256,37 @@ struct found {
 	char text[BUNDLE_ERROR_MAX];
 };
 
+/* Whose bundles count from now on. */
+static void trust_follow(
+        struct cluster *c, const struct minisign_public *signer, const struct bundle_head *head)
+{
+	struct bundle_trust before = c->trust;
+	char id[17];
+
+	bundle_trust_follow(&c->trust, signer, head);
+	minisign_id_print(&c->trust.key, id);
+	if (!minisign_public_same(&before.key, &c->trust.key))
+		cl_notice(c, ENGINE_NOTICE, ENGINE_N_BUNDLE, NULL,
+		        "The cluster's key has changed: only bundles that key %s signed count now.",
+		        id);
+	if (!c->trust.has_next ||
+	        (before.has_next && minisign_public_same(&before.next, &c->trust.next)))
+		return;
+	minisign_id_print(&c->trust.next, id);
+	cl_notice(c, ENGINE_NOTICE, ENGINE_N_BUNDLE, NULL,
+	        "The cluster's key is to change: bundles that key %s signed count too.", id);
+}
+
 /* Opens, judges, and puts it in force if it may be. from NULL: not from a peer. */
-static void take(struct cluster *c, const char *file, size_t len, struct member *from, bool kept,
-        struct found *f)
+static void take(struct cluster *c, const char *file, size_t len,
+        const struct minisign_public *signer, struct member *from, bool kept, struct found *f)
 {
 	struct policy_report report;
 	struct policy *policy = NULL;
 
 	memset(f, 0, sizeof(*f));
 	policy_report_init(&report);
-	f->error = do_open(c, file, len, &f->head, &policy, &report);
+	f->error = do_open(c, file, len, signer, &f->head, &policy, &report);
 	if (f->error)
 		snprintf(f->text, sizeof(f->text), "%s",
 		        report.n_faults ? report.faults[0].message : "it cannot be read");
@@ -276,6 +298,8 @@ static void take(struct cluster *c, const char *file, size_t len, struct member 
 	f->verdict = judge(c, &f->head, f->text, sizeof(f->text));
 	if (f->verdict == BUNDLE_APPLY) {
 		f->error = put_in_force(c, file, len, &f->head, policy, from, kept);
+		if (!f->error)
+			trust_follow(c, signer, &f->head);
 		return;
 	}
 	policy_unref(policy);
@@ -290,9 +314,13 @@ static void take(struct cluster *c, const char *file, size_t len, struct member 
 
 void cluster_key(struct cluster *c, const struct minisign_public *key)
 {
-	if (c->has_key && minisign_public_same(&c->key, key))
+	struct minisign_public signer = c->trust.key;
+
+	if (c->has_key && minisign_public_same(&c->trust.first, key))
 		return;
-	c->key = *key;
+	bundle_trust_begin(&c->trust, key);
+	if (c->head.serial)
+		bundle_trust_follow(&c->trust, &signer, &c->full);
 	c->n_refused = 0;
 	if (c->has_key)
 		return;
@@ -305,7 +333,8 @@ void cluster_bundle(
         struct cluster *c, enum engine_bundle_source source, const char *file, size_t len)
 {
 	bool kept = source == ENGINE_BUNDLE_KEPT;
-	struct found f;
+	struct minisign_public signer;
+	struct found f = {0};
 
 	if (!c->has_key) {
 		c->verdict_error = -ENOKEY;
@@ -313,7 +342,11 @@ void cluster_bundle(
 		        "this node has no cluster key, so no bundle can be verified");
 		return;
 	}
-	take(c, file, len, NULL, kept, &f);
+	if (kept && bundle_kept(&c->trust, file, len, &signer, &file, &len, f.text, sizeof(f.text)))
+		f.error = -EINVAL;
+	else
+		take(c, file, len, kept ? &signer : bundle_trust_pick(&c->trust, file, len), NULL,
+		        kept, &f);
 	c->verdict = f.verdict;
 	c->verdict_error = f.error;
 	text_set(c->verdict_text, sizeof(c->verdict_text), f.text);
@@ -393,7 +426,8 @@ static bool is_signed(struct cluster *c, const char *file, size_t len)
 	size_t text;
 
 	return !bundle_split(file, len, &text, NULL, 0) &&
-	       !bundle_verify(file, text, file + text, len - text, &c->key, NULL, 0);
+	       !bundle_verify(file, text, file + text, len - text,
+	               bundle_trust_pick(&c->trust, file, len), NULL, 0);
 }
 
 static void after_take(struct cluster *c, struct sess *s, const struct session_msg *msg,
@@ -475,7 +509,7 @@ void bundle_from_session(struct cluster *c, struct sess *s, const struct session
 		if (!built)
 			return;
 	}
-	take(c, file, len, m, false, &f);
+	take(c, file, len, bundle_trust_pick(&c->trust, file, len), m, false, &f);
 	after_take(c, s, msg, &f, file, len);
 	free(built);
 }

@@ -58,6 +58,7 @@
 #define WHO_GAP_US 20000     /* between two answers on one session */
 #define WHO_ASK_GAP_US 50000 /* between two questions of ours */
 #define TELL_GAP_US 60000000
+#define OLD_KEY_GRACE_S 60 /* a statement by a peer's old key: its clock and ours differ */
 
 /* What a member said last, of one kind. */
 struct kept {
@@ -145,7 +146,7 @@ struct cluster {
 	size_t memory;
 
 	bool has_key;
-	struct minisign_public key;
+	struct bundle_trust trust;
 
 	/* bundles.c */
 	struct bundle_head full;  /* of the one in force */

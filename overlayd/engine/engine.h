@@ -133,7 +133,7 @@ enum engine_event_type {
 };
 
 enum engine_bundle_source {
-	ENGINE_BUNDLE_KEPT,  /* read from disk at start: not stored again */
+	ENGINE_BUNDLE_KEPT,  /* read from disk at start, line and file: not stored again */
 	ENGINE_BUNDLE_ADMIN, /* given by an admin here */
 };
 
@@ -332,6 +332,7 @@ struct engine_session_fx {
 	const struct session_msg *msg; /* SEND; valid until the next step */
 };
 struct engine_bundle_fx {
+	const char *line; /* whose it is: bundle_kept_line(); goes before the file */
 	const char *file; /* valid until the next step */
 	size_t len;
 	uint64_t serial;

@@ -101,6 +101,13 @@ void members_seeds(struct cluster *c)
 	c->seeds_short = false;
 }
 
+/* Its key, or the one that it had until now: see rotation.c. */
+static bool is_same(const struct member *m, const struct policy_peer *peer)
+{
+	return !memcmp(&peer->key, &m->key, sizeof(m->key)) ||
+	       (peer->has_old_key && !memcmp(&peer->old_key, &m->key, sizeof(m->key)));
+}
+
 /* A name that has another key now is another node: nothing of the old one counts for it. */
 void cluster_members(struct cluster *c, const struct policy *policy, const struct policy_peer *self)
 {
@@ -115,11 +122,12 @@ void cluster_members(struct cluster *c, const struct policy *policy, const struc
 		        c->self ? policy_peer_by_name(policy, m->name) : NULL;
 
 		next = m->next;
-		if (!peer || peer == c->self || memcmp(&peer->key, &m->key, sizeof(m->key)) != 0) {
+		if (!peer || peer == c->self || !is_same(m, peer)) {
 			member_drop(c, m);
 			continue;
 		}
 		m->peer = peer;
+		m->key = peer->key;
 		m->seed = policy_is_seed(policy, peer);
 	}
 	members_seeds(c);

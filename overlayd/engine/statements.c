@@ -31,6 +31,14 @@ size_t session_statement_text(
 	return n + body;
 }
 
+static bool is_by(struct cluster *c, const struct policy_key *key, const uint8_t *text, size_t len,
+        const struct session_statement *st)
+{
+	if (c->hooks.verify)
+		return !c->hooks.verify(c->hooks.user, key, text, len, st->signature);
+	return !policy_key_verify(key, text, len, st->signature);
+}
+
 static bool is_good(struct cluster *c, const struct member *m, const struct session_statement *st)
 {
 	uint8_t text[SESSION_STATEMENT_MAX];
@@ -38,9 +46,12 @@ static bool is_good(struct cluster *c, const struct member *m, const struct sess
 
 	if (IMPAIRED(IMPAIR_TRUST_STATEMENTS))
 		return true;
-	if (c->hooks.verify)
-		return !c->hooks.verify(c->hooks.user, &m->key, text, len, st->signature);
-	return !policy_key_verify(&m->key, text, len, st->signature);
+	if (is_by(c, &m->key, text, len, st))
+		return true;
+	/* A node signs with its old key for as long as that counts, so that all can verify it. */
+	return m->peer && m->peer->has_old_key &&
+	       c->now.wall_s < m->peer->old_until + OLD_KEY_GRACE_S &&
+	       is_by(c, &m->peer->old_key, text, len, st);
 }
 
 /* ---- what is known ---- */

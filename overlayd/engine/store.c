@@ -24,6 +24,7 @@ static void store_failed(struct cluster *c, const char *text)
 /* One at a time, or an older one might be written over a newer. */
 void store_tick(struct cluster *c)
 {
+	char line[BUNDLE_KEPT_LINE_MAX];
 	struct engine_effect *fx;
 
 	if (c->store_op.id && c->now.mono_us >= c->store_op.at)
@@ -33,6 +34,8 @@ void store_tick(struct cluster *c)
 	fx = cl_effect(c, ENGINE_FX_BUNDLE_STORE, true);
 	if (!fx)
 		return;
+	bundle_kept_line(&c->trust, line);
+	fx->bundle.line = cl_str(c, line);
 	fx->bundle.file = c->hist[0].file;
 	fx->bundle.len = c->hist[0].len;
 	fx->bundle.serial = c->head.serial;
