@@ -129,12 +129,14 @@ static void on_stored(void *user, uint64_t id, int error)
 
 void bundlefile_store(struct world *world, const struct engine_effect *fx)
 {
-	char *copy = malloc(fx->bundle.len + 1);
+	size_t line = strlen(fx->bundle.line), len = line + fx->bundle.len;
+	char *copy = malloc(len + 1);
 
-	if (copy)
-		memcpy(copy, fx->bundle.file, fx->bundle.len);
-	store_write_then(
-	        world->store, STATE_BUNDLE, copy, fx->bundle.len, on_stored, world, fx->id);
+	if (copy) {
+		memcpy(copy, fx->bundle.line, line);
+		memcpy(copy + line, fx->bundle.file, fx->bundle.len);
+	}
+	store_write_then(world->store, STATE_BUNDLE, copy, len, on_stored, world, fx->id);
 }
 
 int bundlefile_policy(const char *config_dir, const char *state_dir, struct policy **out)
