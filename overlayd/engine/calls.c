@@ -47,20 +47,42 @@ static bool is_caller(const struct cluster *c, const struct member *m)
 	return m->seed && (!c->self_seed || strcmp(c->self->name, m->name) < 0);
 }
 
-/* A session that the new policy does not provide for ends; who is called is looked at again. */
+/* The other one does not call: it may know of another policy, by which it need not. */
+static bool is_left_alone(struct cluster *c, struct member *m)
+{
+	if (sess_up(m)) {
+		m->alone_us = 0;
+		return false;
+	}
+	if (!m->alone_us)
+		m->alone_us = c->now.mono_us;
+	if (c->now.mono_us >= m->alone_us + OTHER_CALLS_US)
+		return true;
+	if (m->alone_us + OTHER_CALLS_US < c->dial_due)
+		c->dial_due = m->alone_us + OTHER_CALLS_US;
+	return false;
+}
+
+/*
+ * A session that the new policy does not provide for ends, but not before the other could hear of
+ * that policy on it. Who is called is looked at again.
+ */
 void calls_members(struct cluster *c)
 {
-	for (struct sess *s = c->sess_head, *next; s; s = next) {
-		next = s->next;
-		if (s->ours && !s->extra && !is_caller(c, s->m))
-			sess_close(c, s, true);
-	}
+	for (struct sess *s = c->sess_head; s; s = s->next)
+		if (s->ours && !s->m->seed && s->deadline == ENGINE_NEVER) {
+			s->deadline = c->now.mono_us + EXTRA_US;
+			if (s->deadline < c->ending_due)
+				c->ending_due = s->deadline;
+		}
 	c->dial_due = c->now.mono_us;
 }
 
 static void dial(struct cluster *c, struct member *m)
 {
-	if (!is_caller(c, m) || m->reach != CLUSTER_UP || sess_any(m, true))
+	if (m->reach != CLUSTER_UP || sess_any(m, true))
+		return;
+	if (!is_caller(c, m) && !is_left_alone(c, m))
 		return;
 	if (m->dial_at > c->now.mono_us) {
 		if (m->dial_at < c->dial_due)
@@ -83,10 +105,28 @@ static void overdue(struct cluster *c, struct sess *s)
 	call_again(c, m);
 }
 
+/* Those with the seeds of an earlier policy. */
+static void endings_tick(struct cluster *c)
+{
+	if (c->now.mono_us < c->ending_due)
+		return;
+	c->ending_due = ENGINE_NEVER;
+	for (struct sess *s = c->sess_head, *next; s; s = next) {
+		next = s->next;
+		if (!s->ours || s->m->seed || s->extra)
+			continue;
+		if (c->now.mono_us >= s->deadline)
+			overdue(c, s);
+		else if (s->deadline < c->ending_due)
+			c->ending_due = s->deadline;
+	}
+}
+
 void calls_tick(struct cluster *c)
 {
 	if (c->extra)
 		overdue(c, c->extra);
+	endings_tick(c);
 	if (c->now.mono_us < c->dial_due)
 		return;
 	c->dial_due = ENGINE_NEVER;

@@ -160,7 +160,7 @@ int cluster_new(struct cluster **out, uint64_t seed, const struct cluster_hooks 
 		c->rng = 1;
 	if (hooks)
 		c->hooks = *hooks;
-	c->recover_at = c->dial_due = c->slow_due = c->want_scan_at = ENGINE_NEVER;
+	c->recover_at = c->dial_due = c->ending_due = c->slow_due = c->want_scan_at = ENGINE_NEVER;
 	c->note_burst_at = c->note_next = c->doubt_at = ENGINE_NEVER;
 	c->serve_budget = SERVE_BURST;
 	*out = c;
@@ -249,10 +249,8 @@ const struct engine_effects *cluster_effects(struct cluster *c)
 
 void cluster_unsaid(struct cluster *c)
 {
-	for (struct sess *s = c->sess_head; s; s = s->next) {
+	for (struct sess *s = c->sess_head; s; s = s->next)
 		s->greeted = false;
-		s->pushed = (struct session_head){0};
-	}
 	c->recover_at = c->now.mono_us + RECOVER_US;
 }
 

@@ -43,6 +43,7 @@
 #define EXTRA_US 30000000 /* a session beside those to seeds lives so long */
 #define DIAL_MIN_US 250000
 #define DIAL_MAX_US 30000000
+#define OTHER_CALLS_US 5000000 /* the other should have called by then */
 #define STORE_MIN_US 1000000
 #define STORE_MAX_US 60000000
 #define STORE_US 20000000 /* storing without an answer has failed */
@@ -85,9 +86,10 @@ struct member {
 
 	struct sess *sessions; /* list, newest first */
 	uint32_t dial_fails;
-	int64_t dial_at; /* not again before */
-	char *text;      /* why there is no session */
-	uint32_t came;   /* sessions that it opened lately */
+	int64_t dial_at;  /* not again before */
+	int64_t alone_us; /* of a seed: since when there is no session */
+	char *text;       /* why there is no session */
+	uint32_t came;    /* sessions that it opened lately */
 	int64_t came_us;
 	bool told_down;
 
@@ -115,7 +117,7 @@ struct sess {
 	bool dirty;
 	struct sess *dirty_next;
 	int64_t since_us, deadline; /* opening, or extra: closed then */
-	struct session_head told, theirs, pushed;
+	struct session_head told, theirs;
 	bool no_delta; /* the last one was no good: only whole ones */
 	bool large_ok; /* a WANT was sent, its answer may be large */
 	bool wanted, who, who_out;
@@ -181,7 +183,7 @@ struct cluster {
 	struct sess *sess_head, *sess_tail, *dirty, *extra;
 	size_t n_up;
 	bool sync_all;
-	int64_t dial_due, slow_due;
+	int64_t dial_due, ending_due, slow_due;
 	int64_t serve_budget, serve_us;
 	struct sess *want; /* one WANT at a time */
 	struct session_head want_head;

@@ -4,7 +4,7 @@
  * bundle that its seeds do not deliver within DOUBT_US fetches it where it heard of it, and says
  * so once that bundle has proven itself: a note alone is nobody's fault.
  *
- * Seeds send none: they have a session with everybody.
+ * Who has a session gets none, so seeds hardly send any.
  */
 #include "engine/cluster_internal.h"
 
@@ -29,19 +29,19 @@ static void note_send(struct cluster *c, const struct member *m)
 	fx->note.head = c->head;
 }
 
-/* Up to n that are connected, each with the same chance (reservoir). */
+/* Up to n that are connected and that we do not talk to anyway, each with the same chance (reservoir). */
 static void notes_send(struct cluster *c, int n)
 {
 	const struct member *chosen[NOTES_AFTER];
 	int64_t seen = 0;
 	int have = 0;
 
-	if (!c->self || c->self_seed || IMPAIRED(IMPAIR_NO_NOTES))
+	if (!c->self || IMPAIRED(IMPAIR_NO_NOTES))
 		return;
 	for (const struct member *m = c->member_head; m; m = m->next) {
 		int64_t at;
 
-		if (m->seed || m->reach != CLUSTER_UP)
+		if (m->reach != CLUSTER_UP || sess_up(m))
 			continue;
 		seen++;
 		if (have < n) {

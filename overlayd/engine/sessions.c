@@ -104,7 +104,7 @@ void sess_close(struct cluster *c, struct sess *s, bool tell_host)
 	map_remove(&c->sessions, &s->node);
 	*(s->prev ? &s->prev->next : &c->sess_head) = s->next;
 	*(s->next ? &s->next->prev : &c->sess_tail) = s->prev;
-	if (s->ours)
+	if (s->ours || m->seed)
 		call_again(c, m);
 	cl_free(c, s, sizeof(*s));
 }
@@ -168,6 +168,7 @@ static void came_up(struct cluster *c, struct sess *s, const char *release)
 	s->deadline = s->extra ? c->now.mono_us + EXTRA_US : ENGINE_NEVER;
 	c->n_up++;
 	m->told_down = false;
+	m->alone_us = 0;
 	if (m->text)
 		cl_free(c, m->text, strlen(m->text) + 1);
 	m->text = NULL;
@@ -254,20 +255,19 @@ bool sess_send(struct cluster *c, struct sess *s, const struct session_msg *msg,
 
 /*
  * Seeds push what is new, and so does the node where an admin gave it; everybody else only says
- * what it has, or each seed would get it from every member at once.
+ * what it has, or each seed would get it from every member at once. And to those only that had
+ * what we had: who comes late asks one of its seeds.
  */
 static void push(struct cluster *c, struct sess *s)
 {
 	struct session_msg *msg;
 
-	if (!s->has_state || s->theirs.serial >= c->head.serial ||
-	        !(c->self_seed || c->from_admin) || head_same(&s->pushed, &c->head))
+	if (!s->greeted || !s->has_state || s->theirs.serial >= c->head.serial ||
+	        !(c->self_seed || c->from_admin))
 		return;
 	msg = cl_arena(c, sizeof(*msg));
-	if (!msg || !bundle_payload(c, &s->theirs, true, msg) || msg->len > SESSION_SMALL_MAX)
-		return;
-	if (sess_send(c, s, msg, false))
-		s->pushed = c->head;
+	if (msg && bundle_payload(c, &s->theirs, true, msg) && msg->len <= SESSION_SMALL_MAX)
+		sess_send(c, s, msg, false);
 }
 
 /* The push first: who hears of a higher serial and has it not yet, asks for it. */
@@ -275,9 +275,9 @@ static void sess_sync(struct cluster *c, struct sess *s)
 {
 	if (!s->up || !c->self)
 		return;
-	push(c, s);
 	if (s->greeted && head_same(&s->told, &c->head))
 		return;
+	push(c, s);
 	if (!c->state_msg) {
 		c->state_msg = cl_arena(c, sizeof(*c->state_msg));
 		if (!c->state_msg)
@@ -421,5 +421,6 @@ int64_t sessions_wakeup(const struct cluster *c)
 
 	if (c->dirty || c->sync_all)
 		return c->now.mono_us;
+	at = c->ending_due < at ? c->ending_due : at;
 	return c->extra && c->extra->deadline < at ? c->extra->deadline : at;
 }

@@ -142,7 +142,7 @@ void want_serve(struct cluster *c, struct sess *s)
 	s->m->served_us = s->served_us = c->now.mono_us;
 	if (!sess_send(c, s, msg, false))
 		return;
-	s->pushed = s->served = c->head;
+	s->served = c->head;
 	s->served_base = s->want_base;
 }
 

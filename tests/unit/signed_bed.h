@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_SIGNED_BED_H
 #define TESTS_UNIT_SIGNED_BED_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -101,7 +102,7 @@ static inline struct policy *recipe_policy(const struct recipe *r)
 
 	fprintf(f,
 	        "cluster: %s\nserial: %llu\noverlay: 10.0.0.0/8\nsites:\n  s: { timezone: UTC }\n"
-	        "roles: [seed]\n%sallow:\n  - { from: r, to: r, service: ssh }\npeers:\n",
+	        "roles: [seed, r]\n%sallow:\n  - { from: r, to: r, service: ssh }\npeers:\n",
 	        r->cluster ? r->cluster : "t", (unsigned long long)r->serial,
 	        r->extra ? r->extra : "");
 	for (int i = 0; i < 26; i++) {

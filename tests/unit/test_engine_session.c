@@ -77,10 +77,982 @@ static void test_spread(void **state)
 	end(&s);
 }
 
+/* A member that has nothing fetches the whole; one that missed some gets the difference. */
+static void test_late(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, 0);
+	node_stop(s.b, 3);
+	node_give(s.b, 0, &s.f[2]);
+	pass(s.b, US);
+	node_give(s.b, 0, &s.f[3]);
+	pass(s.b, US);
+	memset(s.b->bytes, 0, sizeof(s.b->bytes));
+	node_start(s.b, 3, s.local, &s.f[1]); /* two behind */
+	pass(s.b, 2 * US);
+	all_have(&s, 3);
+	assert_in_range(s.b->bytes[SESSION_BUNDLE], 1, 1500);
+	node_stop(s.b, 3);
+	memset(s.b->bytes, 0, sizeof(s.b->bytes));
+	node_start(s.b, 3, s.local, NULL);
+	pass(s.b, 2 * US);
+	all_have(&s, 3);
+	assert_int_equal(s.b->bytes[SESSION_BUNDLE], s.f[3].len);
+	assert_int_equal(s.b->n[3].stored, 3);
+	end(&s);
+}
+
+/* Only the last few texts are kept: who is further behind gets the whole. */
+static void test_far_behind(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, 8);
+	puppet_open(s.b, 3, 0);
+	pass(s.b, US);
+	for (int i = 2; i < 7; i++) {
+		node_give(s.b, 0, &s.f[i]);
+		pass(s.b, US);
+	}
+	for (int i = 6; i > 0; i--) {
+		const struct session_msg *got = &s.b->n[3].last[SESSION_BUNDLE];
+
+		pass(s.b, 2 * US);
+		puppet_says(s.b, 3,
+		        &(struct session_msg){.type = SESSION_WANT, .head = s.f[i].short_head});
+		pass(s.b, US);
+		assert_int_equal(got->head.serial, 6);
+		assert_int_equal(got->delta, i < 6 && i > 2);
+		if (got->delta) {
+			assert_int_equal(got->base.serial, i);
+			assert_true(got->len < s.f[6].len / 2);
+		}
+	}
+	end(&s);
+}
+
+/* A large bundle is not sent unasked; one is asked for, from one seed. */
+static void test_large(void **state)
+{
+	struct recipe r = {.serial = 7, .members = ALL4, .seeds = 2, .spare = 700};
+	struct signed_file large;
+	struct scene s;
+
+	(void)state;
+	begin(&s, 0);
+	large = bundle_of(&r, NULL);
+	assert_true(large.len > SESSION_SMALL_MAX);
+	memset(s.b->bytes, 0, sizeof(s.b->bytes));
+	node_give(s.b, 0, &large);
+	pass(s.b, US);
+	all_have(&s, 7);
+	assert_int_equal(s.b->bytes[SESSION_BUNDLE], 3 * large.len);
+	assert_int_equal(s.b->sent[SESSION_WANT], 3);
+	free(large.data);
+	end(&s);
+}
+
+static bool lose_bundles_of_a(struct cbed *b, int from, int to, struct session_msg *msg)
+{
+	(void)b;
+	(void)to;
+	return from != 0 || msg->type != SESSION_BUNDLE;
+}
+
+/* A seed that does not deliver is given up after five seconds, and another is asked. */
+static void test_other_seed(void **state)
+{
+	struct recipe r = {.serial = 7, .members = ALL4, .seeds = 2, .spare = 700};
+	struct signed_file large;
+	struct scene s;
+
+	(void)state;
+	begin(&s, 0);
+	large = bundle_of(&r, NULL);
+	s.b->cut[1][2] = s.b->cut[2][1] = true; /* b comes later */
+	s.b->tamper = lose_bundles_of_a;
+	node_give(s.b, 1, &large);
+	pass(s.b, US / 2);
+	assert_int_equal(serial_of(s.b, 0), 7);
+	assert_int_equal(serial_of(s.b, 2), 1);
+	node_reach(s.b, 2, 1, CLUSTER_GONE);
+	s.b->cut[1][2] = s.b->cut[2][1] = false;
+	node_reach(s.b, 2, 1, CLUSTER_UP);
+	pass(s.b, 4 * US);
+	assert_int_equal(serial_of(s.b, 2), 1);
+	pass(s.b, 2 * US);
+	assert_int_equal(serial_of(s.b, 2), 7);
+	assert_int_equal(told_count(s.b, 2, ENGINE_N_WITHHELD), 1);
+	assert_string_equal(told_last(s.b, 2, ENGINE_N_WITHHELD),
+	        "a says that serial 7 is in force there, and does not send it.");
+	free(large.data);
+	end(&s);
+}
+
+/* ---- sessions ---- */
+
+static void test_calls(void **state)
+{
+	struct scene s;
+	unsigned n;
+
+	(void)state;
+	begin(&s, 2);
+	/* a calls b, c and d call both */
+	assert_int_equal(s.b->n[1].opened, 3);
+	assert_int_equal(s.b->n_pairs, 5);
+	/* the seed hangs up: called again, ever more seldom */
+	s.b->cut[2][1] = true;
+	net_close(s.b, 1, s.b->pairs[s.b->n[1].session - 1].id_b);
+	for (size_t i = 0; i < s.b->n_pairs; i++)
+		if (s.b->pairs[i].b == 1)
+			net_close(s.b, 1, s.b->pairs[i].id_b);
+	n = (unsigned)s.b->n_pairs;
+	pass(s.b, 10 * US);
+	assert_in_range(s.b->n_pairs - n, 6, 12); /* two come up at once */
+	n = (unsigned)s.b->n_pairs;
+	pass(s.b, 300 * US);
+	assert_in_range(s.b->n_pairs - n, 8, 16);
+	s.b->cut[2][1] = false;
+	pass(s.b, 40 * US);
+	assert_int_equal(node_look(s.b, 2).n_sessions, 2);
+	assert_int_equal(told_count(s.b, 2, ENGINE_N_SESSION_DOWN), 1);
+	/* the tunnel is gone: so is the session, and nobody calls */
+	node_reach(s.b, 2, 1, CLUSTER_GONE);
+	assert_int_equal(node_look(s.b, 2).n_sessions, 1);
+	n = (unsigned)s.b->n_pairs;
+	pass(s.b, 60 * US);
+	assert_int_equal(s.b->n_pairs, n);
+	node_reach(s.b, 2, 1, CLUSTER_UP);
+	pass(s.b, US);
+	assert_int_equal(node_look(s.b, 2).n_sessions, 2);
+	end(&s);
+}
+
+/* No answer to a call at all. */
+static void test_call_hangs(void **state)
+{
+	struct scene s;
+	struct engine_event ev = {.type = ENGINE_EV_SESSION};
+	size_t n;
+
+	(void)state;
+	begin(&s, 2);
+	n = s.b->n_pairs;
+	for (size_t i = 0; i < n; i++)
+		if (s.b->pairs[i].a == 2 && s.b->pairs[i].b == 1)
+			net_close(s.b, 1, s.b->pairs[i].id_b);
+	s.b->pairs[PAIRS - 1].open = false;
+	pass(s.b, 2000);          /* it hears that, and waits */
+	s.b->n[1].puppet = false; /* whoever calls hears nothing */
+	s.b->cut[1][2] = true;
+	pass(s.b, 2 * US);
+	assert_true(s.b->n_pairs > n);
+	(void)ev;
+	end(&s);
+}
+
+/* At most two of a peer; the newest stay. Of no peer of the policy: none. */
+static void test_incoming(void **state)
+{
+	struct engine_event ev = {.type = ENGINE_EV_SESSION};
+	struct scene s;
+
+	(void)state;
+	begin(&s, 8);
+	for (int i = 0; i < 4; i++) {
+		puppet_open(s.b, 3, 0);
+		pass(s.b, US);
+	}
+	assert_int_equal(s.b->n[3].closed, 2);
+	assert_true(puppet_open_now(s.b, 3));
+	assert_int_equal(node_look(s.b, 0).n_sessions, 2 + 2);
+	/* over and over: only so often */
+	s.b->n[3].got[SESSION_STATE] = 0;
+	for (int i = 0; i < 200; i++) {
+		puppet_open(s.b, 3, 0);
+		pass(s.b, 10000);
+	}
+	assert_in_range(s.b->n[3].got[SESSION_STATE], 3, 13);
+	step_begin(s.b, 0);
+	ev.session.id = 4711;
+	ev.session.peer = "stranger";
+	ev.session.up = true;
+	cluster_session(s.b->n[0].c, &ev);
+	assert_int_equal(cluster_tick(s.b->n[0].c), 0);
+	assert_int_equal(cluster_effects(s.b->n[0].c)->n, 1);
+	assert_int_equal(cluster_effects(s.b->n[0].c)->v[0].type, ENGINE_FX_SESSION_CLOSE);
+	assert_int_equal(cluster_effects(s.b->n[0].c)->v[0].session.session, 4711);
+	end(&s);
+}
+
+/* Whoever is not in the new policy has no session any more, nor are its words kept. */
+static void test_revoked(void **state)
+{
+	struct recipe r = {.serial = 2, .members = 7, .seeds = 2, .spare = 20};
+	struct signed_file f;
+	struct scene s;
+	size_t n;
+
+	(void)state;
+	begin(&s, 0);
+	f = bundle_of(&r, &s.f[1]);
+	node_give(s.b, 2, &f);
+	pass(s.b, US);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(serial_of(s.b, i), 2);
+	assert_int_equal(node_look(s.b, 0).n_sessions, 2);
+	assert_int_equal(node_look(s.b, 0).n_members, 23);
+	assert_int_equal(node_look(s.b, 0).n_applied, 3);
+	/* it tries again, and is not let in */
+	n = s.b->n_pairs;
+	pass(s.b, 10 * US);
+	assert_true(s.b->n_pairs > n);
+	assert_int_equal(node_look(s.b, 0).n_sessions, 2);
+	free(f.data);
+	end(&s);
+}
+
+/* ---- hostile peers ---- */
+
+/* It stays as it was, and the peer was named. */
+static void refused(struct scene *s, const char *text)
+{
+	assert_int_equal(serial_of(s->b, 0), 2);
+	assert_int_equal(told_count(s->b, 0, ENGINE_N_BUNDLE), 2);
+	if (text)
+		assert_string_equal(told_last(s->b, 0, ENGINE_N_REFUSED_BUNDLE), text);
+	else
+		assert_int_equal(told_count(s->b, 0, ENGINE_N_REFUSED_BUNDLE), 0);
+}
+
+/* Node a is real and at serial 2, d is the puppet, with a session. */
+static void begin_hostile(struct scene *s)
+{
+	begin(s, 8);
+	node_give(s->b, 0, &s->f[2]);
+	pass(s->b, US);
+	puppet_open(s->b, 3, 0);
+	pass(s->b, US);
+}
+
+static void test_bad_signature(void **state)
+{
+	struct recipe r = {.serial = 9, .members = 8, .seeds = 0};
+	struct signed_file other;
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	other = bundle_by(&r, NULL, 1);
+	puppet_bundle(s.b, 3, &other);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 2);
+	assert_non_null(strstr(
+	        told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE), "A bundle from d was refused: "));
+	/* one byte of a good one */
+	s.f[3].data[s.f[3].len / 3] ^= 1;
+	puppet_bundle(s.b, 3, &s.f[3]);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 2);
+	/* unsigned */
+	s.f[3].data[s.f[3].len / 3] ^= 1;
+	s.f[3].len -= 300;
+	puppet_bundle(s.b, 3, &s.f[3]);
+	pass(s.b, US);
+	refused(&s, told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE));
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_REFUSED_BUNDLE), 1); /* a minute */
+	/* three times: it is not listened to for a while, and then it is */
+	s.f[3].len += 300;
+	puppet_bundle(s.b, 3, &s.f[3]);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 2);
+	pass(s.b, 10 * US);
+	puppet_bundle(s.b, 3, &s.f[3]);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 3);
+	free(other.data);
+	end(&s);
+}
+
+static void test_roll_back(void **state)
+{
+	struct recipe r = {.serial = 1, .members = 8, .seeds = 0};
+	struct signed_file old;
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	old = bundle_of(&r, NULL);
+	puppet_bundle(s.b, 3, &s.f[1]); /* late, as it may happen: nothing to tell */
+	pass(s.b, US);
+	refused(&s, NULL);
+	puppet_bundle(s.b, 3, &old);
+	pass(s.b, US);
+	refused(&s, "A bundle from d was refused: serial 1 is older than serial 2, which is in "
+	            "force.");
+	/* under a false name */
+	old.short_head.serial = 9;
+	pass(s.b, 60 * US);
+	puppet_bundle(s.b, 3, &old);
+	pass(s.b, US);
+	assert_non_null(strstr(told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE), "a policy never goes "
+	                                                                   "back"));
+	refused(&s, told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE));
+	free(old.data);
+	end(&s);
+}
+
+static void test_bad_parent(void **state)
+{
+	struct recipe r = {.serial = 3, .members = ALL4, .seeds = 1};
+	struct signed_file f;
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	f = bundle_of(&r, &s.f[1]); /* would undo serial 2 */
+	puppet_state(s.b, 3, &f.short_head);
+	pass(s.b, US);
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 1);
+	puppet_bundle(s.b, 3, &f);
+	pass(s.b, US);
+	refused(&s,
+	        "A bundle from d was refused: serial 3 was made to follow serial 1 and would undo "
+	        "serial 2, which is in force: make it again from that.");
+	/* not fetched again, whoever has it */
+	pass(s.b, 100 * US);
+	puppet_state(s.b, 3, &f.short_head);
+	pass(s.b, 100 * US);
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 1);
+	free(f.data);
+	end(&s);
+}
+
+static void test_other_cluster(void **state)
+{
+	struct recipe r = {.serial = 3, .members = ALL4, .seeds = 1, .cluster = "u"};
+	struct signed_file f;
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	f = bundle_of(&r, NULL);
+	puppet_bundle(s.b, 3, &f);
+	pass(s.b, US);
+	refused(&s, "A bundle from d was refused: this bundle is of cluster u, and this node of "
+	            "cluster t.");
+	free(f.data);
+	end(&s);
+}
+
+/* Another release's: refused, never half understood, and not the messenger's fault. */
+static void test_format(void **state)
+{
+	static const char text[] = "{\"overlayd-bundle\":2,\"cluster\":\"t\",\"issued\":1,"
+	                           "\"serial\":3}\n{\"new\":1}\n";
+	struct signed_file f = signed_text(text, strlen(text));
+	struct scene s;
+
+	(void)state;
+	f.short_head.serial = 3;
+	begin_hostile(&s);
+	for (int i = 0; i < 5; i++) {
+		puppet_state(s.b, 3, &f.short_head);
+		pass(s.b, US);
+		puppet_bundle(s.b, 3, &f);
+		pass(s.b, US);
+	}
+	refused(&s, told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE));
+	assert_non_null(strstr(told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE), "format"));
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 1);
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_REFUSED_BUNDLE), 1);
+	puppet_bundle(s.b, 3, &s.f[3]); /* it is listened to */
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 3);
+	free(f.data);
+	end(&s);
+}
+
+/* Of the same serial: asked for as a proof, told once, the first is kept. */
+static void test_fork(void **state)
+{
+	struct recipe r = {.serial = 2, .members = ALL4, .seeds = 1, .spare = 1};
+	struct signed_file fork;
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	fork = bundle_of(&r, &s.f[1]);
+	puppet_state(s.b, 3, &fork.short_head);
+	pass(s.b, US);
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_FORK), 0); /* nothing is proven */
+	assert_false(node_look(s.b, 0).fork);
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 1);
+	assert_int_equal(s.b->n[3].last[SESSION_WANT].head.serial, 0);
+	puppet_bundle(s.b, 3, &fork);
+	pass(s.b, US);
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_FORK), 1);
+	assert_true(node_look(s.b, 0).fork);
+	refused(&s, NULL);
+	assert_memory_equal(node_look(s.b, 0).head.digest, s.f[2].head.digest, 32);
+	for (int i = 0; i < 3; i++) {
+		puppet_state(s.b, 3, &fork.short_head);
+		puppet_bundle(s.b, 3, &fork);
+		pass(s.b, US);
+	}
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_FORK), 1);
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 1);
+	/* how an admin ends it */
+	r.serial = 3;
+	free(fork.data);
+	fork = bundle_of(&r, NULL);
+	node_give(s.b, 0, &fork);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 1), 3);
+	assert_false(node_look(s.b, 0).fork);
+	free(fork.data);
+	end(&s);
+}
+
+/* A claim of a fork without one: asked for a few times, ever more seldom, and nothing is told. */
+static void test_false_fork(void **state)
+{
+	struct session_head lie = {.serial = 2, .digest = {1}};
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	puppet_state(s.b, 3, &lie);
+	pass(s.b, 300 * US);
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_FORK), 0);
+	assert_in_range(s.b->n[3].got[SESSION_WANT], 3, 8);
+	end(&s);
+}
+
+static void delta_says(struct scene *s, const char *data, size_t len)
+{
+	puppet_says(s->b, 3,
+	        &(struct session_msg){.type = SESSION_BUNDLE,
+	                .head = s->f[3].short_head,
+	                .delta = true,
+	                .base = s->f[2].short_head,
+	                .data = (const uint8_t *)data,
+	                .len = len});
+}
+
+/* Differences that are none: the whole is asked for; three times, and the peer is not heard. */
+static void test_garbage(void **state)
+{
+	static const char junk[] = "{\"overlayd-delta\":1,\"base\":\"00\"}\nuntrusted comment: x\n";
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	delta_says(&s, junk, strlen(junk));
+	puppet_state(s.b, 3, &s.f[3].short_head);
+	pass(s.b, US);
+	refused(&s, told_last(s.b, 0, ENGINE_N_REFUSED_BUNDLE));
+	assert_int_equal(told_count(s.b, 0, ENGINE_N_REFUSED_BUNDLE), 1);
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 1);
+	assert_int_equal(s.b->n[3].last[SESSION_WANT].head.serial, 0); /* whole */
+	for (int i = 0; i < 2; i++)
+		delta_says(&s, junk, 4);
+	pass(s.b, US);
+	puppet_bundle(s.b, 3, &s.f[3]); /* too late */
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 2);
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 2);
+	pass(s.b, 10 * US); /* and asked again after a while */
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 3);
+	puppet_bundle(s.b, 3, &s.f[3]);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 3);
+	end(&s);
+}
+
+static void closed_and_shut_out(struct scene *s, const char *text)
+{
+	assert_false(puppet_open_now(s->b, 3));
+	assert_string_equal(told_last(s->b, 0, ENGINE_N_SESSION_DOWN), text);
+	puppet_open(s->b, 3, 0);
+	pass(s->b, US);
+	assert_false(puppet_open_now(s->b, 3));
+	pass(s->b, 10 * US);
+	puppet_open(s->b, 3, 0);
+	pass(s->b, US);
+	assert_true(puppet_open_now(s->b, 3));
+}
+
+static void test_flood(void **state)
+{
+	struct session_msg msg = {.type = SESSION_WHO};
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	for (int i = 0; i < 2000; i++) {
+		puppet_says(s.b, 3, &msg); /* at 100 a second */
+		pass(s.b, 10000);
+	}
+	assert_true(puppet_open_now(s.b, 3));
+	for (int i = 0; i < 600; i++)
+		puppet_says(s.b, 3, &msg);
+	pass(s.b, US);
+	closed_and_shut_out(&s, "d sent too many messages: its sessions are closed for a while.");
+	end(&s);
+}
+
+static void test_large_unasked(void **state)
+{
+	struct recipe r = {.serial = 7, .members = ALL4, .seeds = 2, .spare = 700};
+	struct signed_file large;
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	large = bundle_of(&r, NULL);
+	puppet_bundle(s.b, 3, &large);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 2);
+	closed_and_shut_out(&s, "d sent a large bundle that was not asked for: its sessions are "
+	                        "closed for a while.");
+	puppet_state(s.b, 3, &large.short_head);
+	pass(s.b, US);
+	puppet_bundle(s.b, 3, &large);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 0), 7);
+	free(large.data);
+	end(&s);
+}
+
+static void test_served_rarely(void **state)
+{
+	struct session_msg msg = {.type = SESSION_WANT};
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	for (int i = 0; i < 100; i++) {
+		msg.head = s.f[1 + i % 2].short_head;
+		puppet_says(s.b, 3, &msg);
+		pass(s.b, 100000);
+	}
+	assert_in_range(s.b->n[3].got[SESSION_BUNDLE], 2, 12);
+	s.b->n[3].got[SESSION_BUNDLE] = 0;
+	msg.head.serial = 0;
+	for (int i = 0; i < 50; i++) { /* the same: it is under way */
+		puppet_says(s.b, 3, &msg);
+		pass(s.b, US);
+	}
+	assert_int_equal(s.b->n[3].got[SESSION_BUNDLE], 1);
+	end(&s);
+}
+
+/* ---- statements ---- */
+
+static void test_forged_state(void **state)
+{
+	struct session_msg msg = {.type = SESSION_STATE};
+	struct scene s;
+
+	(void)state;
+	begin_hostile(&s);
+	msg.head = s.f[3].short_head;
+	msg.statement = node_says(3, &msg.head);
+	msg.statement.signature[5] ^= 1;
+	puppet_says(s.b, 3, &msg);
+	pass(s.b, US);
+	closed_and_shut_out(&s, "d sent a state that its key did not sign: its sessions are closed "
+	                        "for a while.");
+	pass(s.b, 100 * US);
+	msg.statement = node_says(2, &msg.head); /* c's */
+	puppet_says(s.b, 3, &msg);
+	pass(s.b, US);
+	assert_false(puppet_open_now(s.b, 3));
+	assert_int_equal(s.b->n[3].got[SESSION_WANT], 0);
+	end(&s);
+}
+
+static struct engine_member_view member(struct cbed *b, int node, int i)
+{
+	struct engine_member_view v;
+
+	assert_int_equal(cluster_member_at(b->n[node].c, (size_t)i, &v), 0);
+	assert_string_equal(v.name, name_of(i));
+	return v;
+}
+
+static void who(struct cbed *b, int i)
+{
+	step_begin(b, i);
+	cluster_who(b->n[i].c);
+	step_end(b, i);
+	pass(b, 100000);
+}
+
+/* Members learn from seeds what others have in force; only what is new is sent. */
+static void test_who(void **state)
+{
+	struct engine_member_view v;
+	struct scene s;
+
+	(void)state;
+	begin(&s, 0);
+	assert_int_equal(member(s.b, 2, 3).applied.serial, 0);
+	who(s.b, 2);
+	v = member(s.b, 2, 3);
+	assert_int_equal(v.applied.serial, 1);
+	assert_string_equal(v.release, "1.2");
+	assert_false(v.session);
+	assert_true(member(s.b, 2, 2).self);
+	assert_true(member(s.b, 2, 0).seed);
+	assert_true(member(s.b, 2, 0).session);
+	assert_int_equal(node_look(s.b, 2).n_applied, 4);
+	s.b->sent[SESSION_WHO] = 0;
+	for (int i = 0; i < 100; i++) { /* bounded */
+		step_begin(s.b, 2);
+		cluster_who(s.b->n[2].c);
+		step_end(s.b, 2);
+		pass(s.b, 1000);
+	}
+	assert_in_range(s.b->sent[SESSION_WHO], 2, 6);
+	node_stop(s.b, 3);
+	node_give(s.b, 0, &s.f[2]);
+	pass(s.b, US);
+	who(s.b, 2);
+	assert_int_equal(node_look(s.b, 2).n_applied, 3);
+	assert_int_equal(member(s.b, 2, 3).applied.serial, 1);
+	/* it lost its disk: on its own session it is believed */
+	node_start(s.b, 3, s.local, &s.f[2]);
+	pass(s.b, US);
+	assert_int_equal(member(s.b, 0, 3).applied.serial, 2);
+	node_stop(s.b, 3);
+	s.b->tamper = lose_bundles_of_a;
+	s.b->cut[1][3] = s.b->cut[3][1] = true;
+	node_start(s.b, 3, s.local, &s.f[1]);
+	pass(s.b, US);
+	assert_int_equal(member(s.b, 0, 3).applied.serial, 1);
+	end(&s);
+}
+
+/* The one that the other opened. */
+static void session_of(struct cbed *b, int puppet, int other)
+{
+	for (size_t i = 0; i < b->n_pairs; i++)
+		if (b->pairs[i].a == other && b->pairs[i].b == puppet)
+			b->n[puppet].session = i + 1;
+}
+
+/* What a seed passes on: forged, and stale. */
+static void test_passed_on(void **state)
+{
+	struct session_statement st[2];
+	struct session_msg msg = {
+	        .type = SESSION_STATEMENTS, .statements = st, .n_statements = 2, .since = 2};
+	struct scene s;
+
+	(void)state;
+	begin(&s, 1); /* a is hostile, and c calls it */
+	session_of(s.b, 0, 2);
+	st[0] = node_says(3, &s.f[3].short_head);
+	st[1] = node_says(3, &s.f[2].short_head);
+	puppet_says(s.b, 0, &msg); /* unasked: not looked at */
+	pass(s.b, US);
+	assert_int_equal(member(s.b, 2, 3).applied.serial, 0);
+	who(s.b, 2);
+	assert_int_equal(member(s.b, 2, 3).applied.serial, 1); /* from b */
+	puppet_says(s.b, 0, &msg);
+	pass(s.b, US);
+	assert_int_equal(member(s.b, 2, 3).applied.serial, 3); /* the higher */
+	who(s.b, 2);
+	st[0] = node_says(3, &s.f[4].short_head);
+	st[0].head.serial = 5;
+	session_of(s.b, 0, 2);
+	puppet_says(s.b, 0, &msg);
+	pass(s.b, US);
+	assert_int_equal(member(s.b, 2, 3).applied.serial, 3);
+	assert_string_equal(told_last(s.b, 2, ENGINE_N_SESSION_DOWN),
+	        "a passed on a statement that nobody signed: its sessions are closed for a "
+	        "while.");
+	end(&s);
+}
+
+/* ---- seeds that hold back ---- */
+
+static bool hold_back(struct cbed *b, int from, int to, struct session_msg *msg)
+{
+	(void)b;
+	if (from < 2 && to == 3 && msg->type == SESSION_BUNDLE)
+		return false;
+	if (from < 2 && to == 3 && msg->type == SESSION_STATE && msg->head.serial > 1)
+		return false;
+	return true;
+}
+
+static void test_withheld(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, 0);
+	s.b->tamper = hold_back;
+	node_give(s.b, 2, &s.f[2]);
+	pass(s.b, US / 2);
+	assert_int_equal(serial_of(s.b, 2), 2);
+	assert_int_equal(serial_of(s.b, 3), 1);
+	pass(s.b, 3 * US); /* a note after a second, a second of patience */
+	assert_int_equal(serial_of(s.b, 3), 2);
+	assert_int_equal(told_count(s.b, -1, ENGINE_N_WITHHELD), 1);
+	assert_string_equal(told_last(s.b, 3, ENGINE_N_WITHHELD),
+	        "Serial 2 came from c and was not passed on by a, b: see whether that seed can be "
+	        "trusted.");
+	pass(s.b, US);
+	assert_int_equal(node_look(s.b, 3).n_sessions, 2); /* the one with c is closed */
+	end(&s);
+}
+
+/* Without any luck at once: one random note now and then finds it out too. */
+static void test_withheld_later(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, 0);
+	s.b->tamper = hold_back;
+	s.b->cut[2][3] = s.b->cut[3][2] = true;
+	node_give(s.b, 2, &s.f[2]);
+	pass(s.b, 5 * US);
+	assert_int_equal(serial_of(s.b, 3), 1);
+	s.b->cut[2][3] = s.b->cut[3][2] = false;
+	pass(s.b, 63 * US);
+	assert_int_equal(serial_of(s.b, 3), 2);
+	end(&s);
+}
+
+/* Seeds that deliver in time are not suspected, and nobody else is called. */
+static void test_not_withheld(void **state)
+{
+	struct scene s;
+
+	(void)state;
+	begin(&s, 4);
+	puppet_note(s.b, 2, 3, &s.f[2].short_head);
+	pass(s.b, US / 2);
+	node_give(s.b, 0, &s.f[2]);
+	pass(s.b, 60 * US);
+	assert_int_equal(serial_of(s.b, 3), 2);
+	assert_int_equal(told_count(s.b, -1, ENGINE_N_WITHHELD), 0);
+	assert_int_equal(s.b->n[2].opened, 0);
+	end(&s);
+}
+
+/* Notes of what does not exist: calls ever more seldom, nobody is accused. */
+static void test_false_notes(void **state)
+{
+	struct session_head lie = {.serial = 99, .digest = {9}};
+	struct scene s;
+
+	(void)state;
+	begin(&s, 4);
+	for (int i = 0; i < 300; i++) {
+		puppet_note(s.b, 2, 3, &lie);
+		pass(s.b, US);
+		if (puppet_open_now(s.b, 2))
+			puppet_state(s.b, 2, &lie);
+	}
+	assert_in_range(s.b->n[2].opened, 2, 10);
+	assert_in_range(s.b->n[2].got[SESSION_WANT], 2, 10);
+	for (size_t i = 0; i < s.b->n_told; i++)
+		assert_false(s.b->told[i].code == ENGINE_N_WITHHELD &&
+		             strstr(s.b->told[i].text, "passed on"));
+	assert_int_equal(serial_of(s.b, 3), 1);
+	/* and a bundle from the seeds is taken all the while */
+	node_give(s.b, 0, &s.f[2]);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 3), 2);
+	end(&s);
+}
+
+/* A lower note is answered, now and then. */
+static void test_note_answered(void **state)
+{
+	struct session_head none = {0};
+	struct scene s;
+
+	(void)state;
+	begin(&s, 4);
+	s.b->n[2].notes = 0;
+	for (int i = 0; i < 100; i++) {
+		puppet_note(s.b, 2, 3, &none);
+		pass(s.b, 100000);
+	}
+	assert_in_range(s.b->n[2].notes, 2, 4);
+	end(&s);
+}
+
+/* ---- seeds that change ---- */
+
+/* Two that do not agree on who is a seed, or who calls, find each other all the same. */
+static void test_other_seeds(void **state)
+{
+	struct recipe r = {.serial = 2, .members = 3, .seeds = 2};
+	struct signed_file both, only_a, none;
+	struct scene s;
+
+	(void)state;
+	memset(&s, 0, sizeof(s));
+	both = bundle_of(&r, NULL);
+	r.serial = 3;
+	r.seeds = 1;
+	only_a = bundle_of(&r, &both);
+	r.serial = 4;
+	r.seeds = 0;
+	none = bundle_of(&r, &only_a);
+	s.local = recipe_policy(&r);
+	s.b = cbed_new();
+	node_start(s.b, 0, s.local, &both);
+	node_start(s.b, 1, s.local, &both);
+	pass(s.b, US);
+	node_give(s.b, 0, &only_a); /* a was the one to call */
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 1), 3);
+	pass(s.b, 60 * US);
+	assert_int_equal(node_look(s.b, 0).n_sessions, 1); /* now b calls */
+	node_stop(s.b, 1);
+	node_start(s.b, 1, s.local, &both); /* and waits to be called */
+	pass(s.b, 10 * US);
+	assert_int_equal(serial_of(s.b, 1), 3);
+	/* nobody is a seed any more for one, and for the other that one is */
+	node_stop(s.b, 0);
+	node_start(s.b, 0, s.local, &none);
+	pass(s.b, 10 * US);
+	assert_int_equal(serial_of(s.b, 1), 4);
+	/* the other way round: nobody calls; it takes a note */
+	pass(s.b, 60 * US);
+	node_stop(s.b, 1);
+	r.serial = 5;
+	free(both.data);
+	both = bundle_of(&r, &none);
+	node_give(s.b, 0, &both);
+	node_start(s.b, 1, s.local, &none);
+	pass(s.b, 65 * US);
+	assert_int_equal(serial_of(s.b, 1), 5);
+	free(both.data);
+	free(only_a.data);
+	free(none.data);
+	end(&s);
+}
+
+/* ---- keeping it ---- */
+
+static void test_store(void **state)
+{
+	struct scene s;
+	unsigned n;
+
+	(void)state;
+	begin(&s, 0);
+	s.b->n[2].store_error = -ENOSPC;
+	s.b->n[3].store_hangs = true;
+	node_give(s.b, 0, &s.f[2]);
+	pass(s.b, 30 * US);
+	all_have(&s, 2);
+	assert_false(node_look(s.b, 2).stored);
+	assert_string_equal(node_look(s.b, 2).store_text, "no space left");
+	assert_string_equal(told_last(s.b, 2, ENGINE_N_STORE),
+	        "The bundle of serial 2 is in force and could not be kept on disk: no space left; "
+	        "it is tried again.");
+	assert_in_range(s.b->n[2].n_stores, 3, 8);
+	assert_int_equal(told_count(s.b, 2, ENGINE_N_STORE), 1);
+	assert_string_equal(node_look(s.b, 3).store_text, "no answer in time");
+	n = s.b->n[2].n_stores;
+	pass(s.b, 600 * US);
+	assert_in_range(s.b->n[2].n_stores - n, 8, 20);
+	s.b->n[2].store_error = 0;
+	pass(s.b, 80 * US);
+	assert_int_equal(s.b->n[2].stored, 2);
+	assert_true(node_look(s.b, 2).stored);
+	assert_int_equal(told_count(s.b, 2, ENGINE_N_STORE), 2);
+	/* the hung one gets the next at once when it wakes up */
+	node_give(s.b, 0, &s.f[3]);
+	pass(s.b, US);
+	assert_int_equal(serial_of(s.b, 3), 3);
+	s.b->n[3].store_hangs = false;
+	pass(s.b, 100 * US);
+	assert_int_equal(s.b->n[3].stored, 3);
+	end(&s);
+}
+
+/* ---- bounds ---- */
+
+/* However much a peer says, what is kept of it does not grow. */
+static void test_memory(void **state)
+{
+	struct session_head h = {.serial = 50};
+	struct scene s;
+	size_t before = 0;
+
+	(void)state;
+	begin_hostile(&s);
+	for (int i = 0; i < 2000; i++) {
+		struct session_msg msg = {.type = SESSION_STATE};
+
+		h.digest[0] = (uint8_t)i;
+		h.digest[1] = (uint8_t)(i >> 8);
+		h.serial++;
+		msg.head = h;
+		msg.statement = node_says(3, &h);
+		if (!puppet_open_now(s.b, 3))
+			puppet_open(s.b, 3, 0);
+		puppet_says(s.b, 3, &msg);
+		puppet_note(s.b, 3, 0, &h);
+		delta_says(&s, "x", 1);
+		pass(s.b, 100000);
+		if (i == 200)
+			before = cluster_memory(s.b->n[0].c);
+	}
+	assert_in_range(cluster_memory(s.b->n[0].c), 1, before + 4096);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_spread),
+	        cmocka_unit_test(test_late),
+	        cmocka_unit_test(test_far_behind),
+	        cmocka_unit_test(test_large),
+	        cmocka_unit_test(test_other_seed),
+	        cmocka_unit_test(test_calls),
+	        cmocka_unit_test(test_call_hangs),
+	        cmocka_unit_test(test_incoming),
+	        cmocka_unit_test(test_revoked),
+	        cmocka_unit_test(test_bad_signature),
+	        cmocka_unit_test(test_roll_back),
+	        cmocka_unit_test(test_bad_parent),
+	        cmocka_unit_test(test_other_cluster),
+	        cmocka_unit_test(test_format),
+	        cmocka_unit_test(test_fork),
+	        cmocka_unit_test(test_false_fork),
+	        cmocka_unit_test(test_garbage),
+	        cmocka_unit_test(test_flood),
+	        cmocka_unit_test(test_large_unasked),
+	        cmocka_unit_test(test_served_rarely),
+	        cmocka_unit_test(test_forged_state),
+	        cmocka_unit_test(test_who),
+	        cmocka_unit_test(test_passed_on),
+	        cmocka_unit_test(test_withheld),
+	        cmocka_unit_test(test_withheld_later),
+	        cmocka_unit_test(test_not_withheld),
+	        cmocka_unit_test(test_false_notes),
+	        cmocka_unit_test(test_note_answered),
+	        cmocka_unit_test(test_other_seeds),
+	        cmocka_unit_test(test_store),
+	        cmocka_unit_test(test_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
