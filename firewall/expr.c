@@ -403,7 +403,7 @@ static bool match_both_ports(struct making *m, const struct stmt *s, const struc
 
 static void compile_stmt(struct making *m, const struct stmt *s)
 {
-	uint8_t none = 0;
+	uint8_t there = s->value == 1;
 
 	switch (s->kind) {
 	case S_DEVICE:
@@ -412,9 +412,9 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 	case S_LO:
 		match_lo(m, s);
 		break;
-	case S_UNSECURE:
+	case S_SECPATH:
 		load_meta(m, NFT_META_SECPATH, REG);
-		cmp(m, NFT_CMP_EQ, &none, 1);
+		cmp(m, NFT_CMP_EQ, &there, 1);
 		break;
 	case S_CTSTATE:
 		match_ctstate(m, s);

@@ -58,7 +58,7 @@ void fw_set_name(enum set_id id, const char *class, char buf[static FW_CHAIN_MAX
 enum stmt_kind {
 	S_DEVICE,    /* dst: going out; name; value: its type, 0: any */
 	S_LO,        /* dst: going out; negate */
-	S_UNSECURE,  /* not decrypted by the kernel */
+	S_SECPATH,   /* value: 1 decrypted by the kernel, 0 not */
 	S_CTSTATE,   /* value: bits */
 	S_CTDIR,     /* value: 0 original, 1 reply */
 	S_CTPROTO,   /* value */

@@ -117,16 +117,17 @@ static void build_claimed(struct table *t)
 
 	if (!c)
 		return;
-	if (*t->rs->device && t->rs->secpath) {
-		/* iifname "ovl0" meta ipsec missing counter drop */
+	/* iifname "ovl0" meta ipsec exists accept; iif "lo" accept */
+	if (*t->rs->device) {
 		r = on_device(t, c, false);
-		rule_add(t, r, (struct stmt){.kind = S_UNSECURE});
-		rule_drop(t, r, "unsecure");
+		if (t->rs->secpath)
+			rule_add(t, r, (struct stmt){.kind = S_SECPATH, .value = 1});
+		rule_end(t, r, NF_ACCEPT, NULL);
 	}
-	/* iifname "ovl0" accept; iif "lo" accept; counter drop */
-	if (*t->rs->device)
-		rule_end(t, on_device(t, c, false), NF_ACCEPT, NULL);
 	rule_end(t, on_lo(t, c, false), NF_ACCEPT, NULL);
+	/* iifname "ovl0" counter drop; counter drop */
+	if (*t->rs->device && t->rs->secpath)
+		rule_drop(t, on_device(t, c, false), "unsecure");
 	rule_drop(t, rule_new(t, c), "spoofed");
 }
 
@@ -392,13 +393,20 @@ static void build_family(struct table *t, bool out, uint8_t family)
 	r = rule_new(t, c);
 	rule_add(t, r, (struct stmt){.kind = S_CTDIR, .value = 1});
 	rule_end(t, r, NFT_GOTO, name[1]);
+	/* ct state invalid,new,untracked jump overlay_new: of these no packet is a reply. */
+	r = rule_new(t, c);
+	rule_add(t, r,
+	        (struct stmt){.kind = S_CTSTATE,
+	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT |
+	                         NF_CT_STATE_BIT(IP_CT_NEW)});
+	rule_end(t, r, NFT_JUMP, "overlay_new");
 	judge_all(t, c, out, false, family);
 	c = chain_new(t, name[1]);
 	if (c)
 		judge_all(t, c, out, true, family);
 }
 
-/* Few rules for each packet: new ones aside, then by family, then by who opened the flow. */
+/* Few rules for each packet: by family, then by who opened the flow, then new ones aside. */
 static void build_device(struct table *t, bool out)
 {
 	struct chain *c = chain_new(t, out ? "overlay_out" : "overlay_in");
@@ -406,12 +414,6 @@ static void build_device(struct table *t, bool out)
 
 	if (!c)
 		return;
-	r = rule_new(t, c);
-	rule_add(t, r,
-	        (struct stmt){.kind = S_CTSTATE,
-	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT |
-	                         NF_CT_STATE_BIT(IP_CT_NEW)});
-	rule_end(t, r, NFT_JUMP, "overlay_new");
 	r = rule_new(t, c);
 	rule_add(t, r, (struct stmt){.kind = S_NFPROTO, .family = AF_INET});
 	rule_end(t, r, NFT_GOTO, out ? "overlay_out4" : "overlay_in4");

@@ -110,8 +110,8 @@ static void print_stmt(FILE *f, const struct stmt *s)
 	case S_LO:
 		fprintf(f, "%cif %s\"lo\"", s->dst ? 'o' : 'i', s->negate ? "!= " : "");
 		break;
-	case S_UNSECURE:
-		fputs("meta ipsec missing", f);
+	case S_SECPATH:
+		fprintf(f, "meta ipsec %s", s->value ? "exists" : "missing");
 		break;
 	case S_CTSTATE:
 		print_ctstate(f, s->value);
