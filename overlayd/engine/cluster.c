@@ -173,7 +173,7 @@ void cluster_free(struct cluster *c)
 		return;
 	while (c->member_head)
 		member_drop(c, c->member_head);
-	bundles_free(c);
+	texts_free(c);
 	arena_free(c);
 	map_clear(&c->members);
 	map_clear(&c->sessions);

@@ -15,9 +15,10 @@
  *				what they point to is valid until the next one
  *	cluster_wakeup()	when the next step is wanted, if nothing happens before
  *
- * Files: members.c (whom there is), bundles.c (key, in force, judged), store.c (kept), calls.c (who
- * opens sessions, when), sessions.c (what is said and heard on them), wants.c (large bundles, asked
- * for), notes.c (datagrams, seeds that hold back), statements.c (what members said of themselves).
+ * Files: members.c (whom there is), bundles.c (key, in force, judged), texts.c (the last few, and
+ * differences), store.c (kept), calls.c (who opens sessions, when), sessions.c (what is said and
+ * heard on them), wants.c (large bundles, asked for), notes.c (datagrams, seeds that hold back),
+ * statements.c (what members said of themselves).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
 #define OVERLAYD_ENGINE_CLUSTER_H

@@ -56,6 +56,7 @@
 #define NOTE_JITTER_US 30000000
 #define NOTES_AFTER 3
 #define NOTE_GAP_US 5000000
+#define BAD_STATEMENTS 64U   /* of one message; the rest is not looked at */
 #define WHO_GAP_US 20000     /* between two answers on one session */
 #define WHO_ASK_GAP_US 50000 /* between two questions of ours */
 #define TELL_GAP_US 60000000
@@ -234,9 +235,16 @@ bool member_may_tell(struct cluster *c, struct member *m); /* a notice about it,
 void member_strike(struct cluster *c, struct member *m, unsigned n);
 
 /* bundles.c */
-void bundles_free(struct cluster *c);
 bool head_interesting(const struct cluster *c, const struct session_head *head);
 void bundle_from_session(struct cluster *c, struct sess *s, const struct session_msg *msg);
+
+/* texts.c */
+void texts_free(struct cluster *c);
+struct text *text_find(struct cluster *c, const struct session_head *head);
+bool text_push(struct cluster *c, const char *file, size_t len); /* c->head is in force now */
+/* A delta becomes a file, to be freed; NULL: not possible, err says why (0: ask for the whole). */
+char *text_rebuild(struct cluster *c, const struct session_msg *msg, size_t *len, int *error,
+        char *err, size_t err_size);
 /* The best way from base to the one in force; data is valid until that changes. */
 bool bundle_payload(struct cluster *c, const struct session_head *base, bool allow_delta,
         struct session_msg *out);

@@ -215,8 +215,14 @@ void statements_serve(struct cluster *c, struct sess *s)
 	s->who_at = c->now.mono_us + WHO_GAP_US;
 }
 
+/*
+ * One that cannot be verified is left out, and is nobody's fault: where another policy is in force
+ * its node may have another key. It signs anew with the next bundle.
+ */
 void statements_come(struct cluster *c, struct sess *s, const struct session_msg *msg)
 {
+	unsigned bad = 0;
+
 	if (!s->who_out)
 		return;
 	s->who_out = false;
@@ -224,11 +230,8 @@ void statements_come(struct cluster *c, struct sess *s, const struct session_msg
 		sess_violation(c, s, "sent too many statements");
 		return;
 	}
-	for (size_t i = 0; i < msg->n_statements; i++)
-		if (statement_take(c, &msg->statements[i], false)) {
-			sess_violation(c, s, "passed on a statement that nobody signed");
-			return;
-		}
+	for (size_t i = 0; i < msg->n_statements && bad < BAD_STATEMENTS; i++)
+		bad += statement_take(c, &msg->statements[i], false) != 0;
 	s->since = msg->since;
 	if (msg->n_statements == SESSION_STATEMENTS_MAX)
 		c->who = true; /* there are more */

@@ -528,4 +528,50 @@ static inline void cbed_free(struct cbed *b)
 	free(b);
 }
 
+/* ---- four nodes ---- */
+
+#define ALL4 0xfU
+
+struct scene {
+	struct cbed *b;
+	struct policy *local;
+	struct signed_file f[8]; /* serial i, each following the one before; f[7]: not made */
+};
+
+/* Nodes a and b are seeds, c and d members; all of serial 1. puppets: bits. */
+static inline void begin(struct scene *s, unsigned puppets)
+{
+	struct recipe r = {.members = ALL4, .seeds = 2, .spare = 20};
+
+	memset(s, 0, sizeof(*s));
+	for (int i = 1; i < 7; i++) {
+		r.serial = (uint64_t)i;
+		s->f[i] = bundle_of(&r, i > 1 ? &s->f[i - 1] : NULL);
+	}
+	r.serial = 1;
+	s->local = recipe_policy(&r);
+	s->b = cbed_new();
+	for (int i = 0; i < 4; i++) {
+		s->b->n[i].puppet = puppets >> i & 1;
+		if (!s->b->n[i].puppet)
+			node_start(s->b, i, s->local, &s->f[1]);
+	}
+	pass(s->b, 3 * US);
+}
+
+static inline void end(struct scene *s)
+{
+	cbed_free(s->b);
+	policy_unref(s->local);
+	for (int i = 0; i < 8; i++)
+		free(s->f[i].data);
+}
+
+static inline void all_have(struct scene *s, uint64_t serial)
+{
+	for (int i = 0; i < 4; i++)
+		if (s->b->n[i].c)
+			assert_int_equal(serial_of(s->b, i), serial);
+}
+
 #endif
