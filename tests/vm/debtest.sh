@@ -33,6 +33,19 @@ install -m 755 "$here/deb/ovl-vm" "$root/usr/local/sbin/"
 install -D -m 644 "$here/deb/ovl-chatter.py" "$root/usr/local/lib/ovl-chatter.py"
 install -m 644 "$here"/deb/*.service "$root/etc/systemd/system/"
 install -m 644 "$here/deb/10-ovl.network" "$root/etc/systemd/network/"
+# liboverlay-dev as it lies in the packages: a program is built with it here and run in the machine.
+dev=$work/dev
+for package in liboverlay0 liboverlay-dev; do dpkg -x "$build/$package"_[0-9]*.deb "$dev"; done
+dev_pkg_config() {
+	PKG_CONFIG_SYSROOT_DIR=$dev PKG_CONFIG_LIBDIR="$(echo "$dev"/usr/lib/*/pkgconfig):$(echo /usr/lib/*/pkgconfig)" \
+		PKG_CONFIG_ALLOW_SYSTEM_CFLAGS=1 PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 pkg-config "$@" liboverlay
+}
+# shellcheck disable=SC2046
+check "a program builds with liboverlay-dev" gcc -std=c11 -pedantic -Wall -Wextra -Werror \
+	-o "$root/usr/local/bin/ovl-ask" "$here/deb/ask.c" $(dev_pkg_config --cflags --libs) | tee -a "$results"
+# shellcheck disable=SC2046
+check "and statically, with what it needs in turn" gcc -o "$work/ask-static" "$here/deb/ask.c" \
+	$(dev_pkg_config --static --cflags --libs | sed 's/-loverlay/-l:liboverlay.a/') | tee -a "$results"
 echo vm1 >"$root/etc/hostname"
 echo 127.0.1.1 vm1 >>"$root/etc/hosts"
 echo '/dev/vda / ext4 defaults 0 1' >"$root/etc/fstab"
