@@ -44,14 +44,8 @@ moved() {
 }
 sa_ids() { sas "$1" | awk '{ print $3 }' | sort | tr '\n' ' '; }
 spis() { # of the children that are installed
-	vici "$1" list-sas '{}' list-sa | python3 -c '
-import json, sys
-for line in sys.stdin:
-    if line.startswith("list-sa"):
-        for sa in json.loads(line.split(" ", 1)[1]).values():
-            for c in sa.get("child-sas", {}).values():
-                if c["state"] == "INSTALLED":
-                    print(c["spi-in"])' | sort | tr '\n' ' '
+	"$BED_B/tests/netns/vici_sas" "$(run_dir "$1")/charon.vici" "ovl.$([ "$1" = head1 ] && echo node17 || echo head1)" spis |
+		sort | tr '\n' ' '
 }
 rekey() { # NODE ike|child
 	case $2 in
