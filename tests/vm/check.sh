@@ -15,7 +15,7 @@ rm -rf "$build"/vm/logs*
 machine() { # machine LOGS OPTIONS -- SUITE…
 	local logs=$1 out=$build/vm/out.$$ code p f s
 	shift
-	"$here/run" -b "$build" -l "$build/vm/$logs" -t "$limit" "$@" 2>&1 | tee "$out"
+	"$here/run" -m 1024 -b "$build" -l "$build/vm/$logs" -t "$limit" "$@" 2>&1 | tee "$out"
 	code=${PIPESTATUS[0]}
 	read -r p f s < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out" | tail -n 1)
 	if [ -z "$p" ]; then # it did not get so far: what it said until then
@@ -34,6 +34,8 @@ for suite; do
 	*) suites+=("$suite") ;;
 	esac
 done
+VM_PROGRAMS=$(cd "$build" && echo tests/netns/*) # the beds' own
+export VM_PROGRAMS
 if [ ${#suites[@]} -gt 0 ]; then machine logs -- tests/vm/suite "${suites[@]}"; fi
 if [ ${#rate[@]} -gt 0 ]; then machine logs-rate -i -- tests/vm/suite "${rate[@]}"; fi
 echo "time: $((SECONDS - started)) s"
