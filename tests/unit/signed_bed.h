@@ -31,12 +31,14 @@ struct signed_file {
 
 struct recipe {
 	uint64_t serial;
-	unsigned members; /* bits */
-	unsigned seeds;   /* the first so many */
-	unsigned spare;   /* peers beside, to make it large */
-	int64_t issued;   /* 0: ISSUED */
+	unsigned members;   /* bits */
+	unsigned seeds;     /* the first so many */
+	unsigned seed_bits; /* or these */
+	unsigned spare;     /* peers beside, to make it large */
+	int64_t issued;     /* 0: ISSUED */
 	const char *cluster;
-	const char *extra; /* top-level lines */
+	const char *until;                          /* of b */
+	void (*key)(int i, struct policy_key *key); /* NULL: node_key */
 };
 
 static inline EVP_PKEY *node_pkey(int i)
@@ -79,17 +81,20 @@ static inline struct session_statement node_says(int i, const struct session_hea
 	return st;
 }
 
-static inline void peer_write(FILE *f, int i, const char *name, const char *roles)
+static inline void peer_write(
+        FILE *f, const struct recipe *r, int i, const char *name, const char *roles)
 {
+	const char *until = i == 1 && r->until ? r->until : NULL;
 	struct policy_key raw;
 	char key[96];
 
-	node_key(i, &raw);
+	(r->key ? r->key : node_key)(i, &raw);
 	policy_key_print(&raw, key, sizeof(key));
 	fprintf(f,
 	        "  %s: { key: \"%s\", address: 10.1.%d.%d, site: s, roles: [%s], endpoints: "
-	        "[192.0.2.%d] }\n",
-	        name, key, i / 250, i % 250 + 1, roles, i % 250 + 1);
+	        "[192.0.2.%d]%s%s }\n",
+	        name, key, i / 250, i % 250 + 1, roles, i % 250 + 1, until ? ", until: " : "",
+	        until ? until : "");
 }
 
 static inline struct policy *recipe_policy(const struct recipe *r)
@@ -102,17 +107,17 @@ static inline struct policy *recipe_policy(const struct recipe *r)
 
 	fprintf(f,
 	        "cluster: %s\nserial: %llu\noverlay: 10.0.0.0/8\nsites:\n  s: { timezone: UTC }\n"
-	        "roles: [seed, r]\n%sallow:\n  - { from: r, to: r, service: ssh }\npeers:\n",
-	        r->cluster ? r->cluster : "t", (unsigned long long)r->serial,
-	        r->extra ? r->extra : "");
+	        "roles: [seed, r]\nallow:\n  - { from: r, to: r, service: ssh }\npeers:\n",
+	        r->cluster ? r->cluster : "t", (unsigned long long)r->serial);
 	for (int i = 0; i < 26; i++) {
 		snprintf(name, sizeof(name), "%c", 'a' + i);
 		if (r->members >> i & 1)
-			peer_write(f, i, name, i < (int)r->seeds ? "seed" : "r");
+			peer_write(f, r, i, name,
+			        i < (int)r->seeds || r->seed_bits >> i & 1 ? "seed" : "r");
 	}
 	for (unsigned i = 0; i < r->spare; i++) {
 		snprintf(name, sizeof(name), "spare%u", i);
-		peer_write(f, (int)i + 100, name, "r");
+		peer_write(f, r, (int)i + 100, name, "r");
 	}
 	fclose(f);
 	policy_report_init(&report);
