@@ -7,9 +7,10 @@
 #include "policy/policy_edit.h"
 
 static const char head[] =
-        "# The policy of this cluster. The same file stands on every node.\n"
-        "# After a change: `overlayctl check`, and raise `serial`. Running nodes take it over at\n"
-        "# once; a policy with a fault changes nothing.\n"
+        "# The policy of this cluster. After a change: `overlayctl check`, then `overlayctl sign\n"
+        "# --load`, which brings it to all nodes. Without a cluster key: raise `serial`, and "
+        "bring\n"
+        "# the same files to every node. A policy with a fault changes nothing.\n"
         "\n"
         "cluster: %s\n"
         "serial: 1                 # rises with every change\n"
@@ -23,6 +24,7 @@ static const char head[] =
         "# cloud: { timezone: Europe/Brussels, behind_nat: true }\n"
         "\n"
         "# Roles that may have no peer for now. Other roles are made by giving them to a peer.\n"
+        "# A `seed` passes the signed policy on, and is always connected: two or three are good.\n"
         "roles: [admin, head, exec]\n"
         "\n"
         "# Nothing is open but what stands here: from a role, to a role, a service.\n"
@@ -81,7 +83,7 @@ static void start_write(FILE *out, const struct policy_start *start)
 		first_address(overlay, address, sizeof(address));
 		fprintf(out, "peers:\n  %s:\n    key: \"%s\"\n", start->name,
 		        start->key ? start->key : "");
-		fprintf(out, "    address: %s\n    site: main\n    roles: [admin, head]\n",
+		fprintf(out, "    address: %s\n    site: main\n    roles: [admin, head, seed]\n",
 		        address);
 		if (start->endpoint)
 			fprintf(out, "    endpoints: [\"%s\"]\n", start->endpoint);

@@ -14,6 +14,7 @@
 
 #define POLL_MS 50
 #define REFRESH_MS 1000 /* so often the seeds are asked */
+#define FIRST_MS 200    /* most have told by themselves by then */
 
 /* ---- load */
 
@@ -186,7 +187,8 @@ static void tell(const struct ctl *ctl, const json_t *summary, uint64_t serial)
 
 int load_wait(struct ctl *ctl, uint64_t serial, int seconds, json_t **out)
 {
-	int64_t end = now_ms() + (int64_t)seconds * 1000, refreshed = 0;
+	int64_t end = now_ms() + (int64_t)seconds * 1000;
+	int64_t refreshed = now_ms() - REFRESH_MS + FIRST_MS;
 	json_t *summary = NULL, *answer;
 	bool shown = false;
 	int rc;

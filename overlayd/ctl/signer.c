@@ -217,6 +217,18 @@ int signer_check_serial(const struct signer *signer, const struct policy *policy
 	return CTL_FAILED;
 }
 
+static void seeds_warn(const struct policy *policy)
+{
+	if (policy->n_peers < 2)
+		return;
+	for (size_t i = 0; i < policy->n_peers; i++)
+		if (policy_is_seed(policy, &policy->peers[i]))
+			return;
+	fputs("overlayctl: warning: no peer has the role seed, so nobody passes the bundle on: "
+	      "load it on each node, or give that role to two or three\n",
+	        stderr);
+}
+
 int signer_make(const struct signer *signer, const struct policy *policy, char **file, size_t *len)
 {
 	const struct bundle_head *parent = signer->file && !signer->alone ? &signer->head : NULL;
@@ -225,6 +237,7 @@ int signer_make(const struct signer *signer, const struct policy *policy, char *
 	size_t text_len;
 	int ret;
 
+	seeds_warn(policy);
 	/* A clock that was set back must not stop a revocation. */
 	if (signer->file && issued < signer->head.issued)
 		issued = signer->head.issued;

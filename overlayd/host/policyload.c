@@ -182,6 +182,16 @@ static bool files_there(const struct world *world)
 	return !access(path, F_OK) || errno != ENOENT;
 }
 
+static void files_tell(const struct world *world, char **report)
+{
+	log_notice("the policy's files in %s differ from the signed bundle in force: sign them "
+	           "(overlayctl sign --load), or they change nothing",
+	        world->options.config_dir);
+	free(*report);
+	*report = strdup("policy files differ from the signed bundle in force: overlayctl sign "
+	                 "--load\n");
+}
+
 /* A bundle is in force: the files are looked at only to tell. */
 static void files_look(struct world *world, struct policyload_outcome *outcome)
 {
@@ -201,10 +211,7 @@ static void files_look(struct world *world, struct policyload_outcome *outcome)
 		memcpy(world->files_digest, policy->digest, sizeof(policy->digest));
 		policy_unref(policy);
 		if (policyload_files_differ(world))
-			log_notice("the policy's files in %s differ from the signed bundle in "
-			           "force: sign them (overlayctl sign --load), or they change "
-			           "nothing",
-			        world->options.config_dir);
+			files_tell(world, &report);
 	}
 	if (outcome)
 		outcome->report = report;
