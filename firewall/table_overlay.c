@@ -306,26 +306,6 @@ static void build_denied(struct table *t, bool out)
 	rule_drop(t, rule_new(t, c), out ? "denied-out" : "denied-in");
 }
 
-/*
- * What is not a known flow's:
- *
- *	ct state invalid,untracked counter drop		who is nobody's flow is nobody's
- *	ct state new tcp flags & (fin | syn | rst | ack) != syn counter drop
- *
- * A TCP connection begins with its SYN, or it is not judged by who began it: conntrack picks up
- * what runs already (nf_conntrack_tcp_loose), and whoever speaks first then is the "original" side.
- * A peer could have the entry of a flow that is denied by now end (a RST that we drop, and 10 s),
- * wait for our server's next packet, and have the flow judged as one of ours to a port that it had
- * chosen. What is dropped here never becomes an entry. Established flows have theirs, also over a
- * change of the whole table; after 5 minutes with data on the way that nobody acknowledged it is
- * gone, and such a flow ends.
- *
- * UDP has no beginning. A peer's flow to a service of ours whose allow is gone may turn round as
- * soon as its entry is (30 s to 2 min of silence), if the service speaks of its own accord: from its
- * port to the peer's. This is then a flow of ours, and passes only if the policy lets us send to
- * that port of the peer: what we send there is legitimate whatever our port is, and so are its
- * answers.
- */
 /* oifname "ovl0" tcp dport 450 meta skuid 0 return
  * oifname "ovl0" tcp dport 450 goto denied_out; and both for udp
  * What has no socket (a closed one's last words) is never new. */
@@ -354,6 +334,26 @@ static void own_port(struct table *t, struct chain *c)
 	}
 }
 
+/*
+ * What is not a known flow's:
+ *
+ *	ct state invalid,untracked counter drop		who is nobody's flow is nobody's
+ *	ct state new tcp flags & (fin | syn | rst | ack) != syn counter drop
+ *
+ * A TCP connection begins with its SYN, or it is not judged by who began it: conntrack picks up
+ * what runs already (nf_conntrack_tcp_loose), and whoever speaks first then is the "original" side.
+ * A peer could have the entry of a flow that is denied by now end (a RST that we drop, and 10 s),
+ * wait for our server's next packet, and have the flow judged as one of ours to a port that it had
+ * chosen. What is dropped here never becomes an entry. Established flows have theirs, also over a
+ * change of the whole table; after 5 minutes with data on the way that nobody acknowledged it is
+ * gone, and such a flow ends.
+ *
+ * UDP has no beginning. A peer's flow to a service of ours whose allow is gone may turn round as
+ * soon as its entry is (30 s to 2 min of silence), if the service speaks of its own accord: from its
+ * port to the peer's. This is then a flow of ours, and passes only if the policy lets us send to
+ * that port of the peer: what we send there is legitimate whatever our port is, and so are its
+ * answers.
+ */
 static void build_new(struct table *t)
 {
 	struct chain *c = chain_new(t, "overlay_new");
