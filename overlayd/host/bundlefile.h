@@ -9,6 +9,10 @@
  * cannot be read at start, leave the node without a policy (policyload.h): nobody knows then who
  * may come in.
  *
+ * Which key signed the kept one, it says itself (bundle_kept): the cluster's key may have changed
+ * since cluster.pub was written. A cluster.pub that the admin replaced leaves the bundle in force
+ * where it is, and only bundles of the new key follow it.
+ *
  * A cluster.pub that is removed or damaged while the daemon runs changes nothing until it is
  * started again: the key that was read goes on to count.
  */

@@ -203,6 +203,10 @@ static const char *node_state(
 		        "have the other one: sign the policy that is wanted anew (overlayctl sign "
 		        "--alone --load)",
 		        (unsigned long long)bundle.head.serial);
+	else if (bundle.head.serial && !bundle.stored && bundle.store_text && bundle.store_text[0])
+		snprintf(why, size,
+		        "the signed bundle in force is not kept, a restart would forget it: %s",
+		        bundle.store_text);
 	else if (!view->self)
 		snprintf(why, size, "the policy does not know this node's key");
 	else if (view->firewall == ENGINE_FWS_FAILED)
@@ -211,10 +215,6 @@ static const char *node_state(
 		snprintf(why, size, "%s", charon->why);
 	else if (view->plane == ENGINE_PLANE_DOWN)
 		snprintf(why, size, "data plane: %s", view->plane_text);
-	else if (bundle.head.serial && !bundle.stored && bundle.store_text && bundle.store_text[0])
-		snprintf(why, size,
-		        "the signed bundle in force is not kept, a restart would forget it: %s",
-		        bundle.store_text);
 	else if (view->n_degraded)
 		snprintf(why, size, "%zu of %zu peers are degraded", view->n_degraded,
 		        view->n_desired);
