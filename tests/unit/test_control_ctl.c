@@ -63,6 +63,40 @@ static int op_explain(void *user, struct control_call *call, const json_t *param
 	return 0;
 }
 
+/* What came as a file is left in load.got. The answer may be another the next time. */
+static int op_load(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	char *data;
+	size_t len;
+	int rc = control_call_file(call, 1 << 20, &data, &len);
+
+	(void)user, (void)params;
+	if (rc)
+		return rc;
+	run_spit("load.got", data);
+	free(data);
+	return answer_file("load", call, out);
+}
+
+/* Asked again it says members2, so that something happens while one waits. */
+static int op_members(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	static int asked;
+
+	(void)user, (void)params;
+	return answer_file(
+	        asked++ && run_has("members2.answer") ? "members2" : "members", call, out);
+}
+
+static int op_bundle(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	(void)user, (void)params;
+	if (run_has("bundle.answer"))
+		return answer_file("bundle", call, out);
+	control_call_why(call, "no signed bundle is in force yet");
+	return -ENOENT;
+}
+
 static void serve(const char *group)
 {
 	static const struct control_ops ops = {.status = op_status,
@@ -70,6 +104,9 @@ static void serve(const char *group)
 	        .denied = op_denied,
 	        .doctor = op_doctor,
 	        .reload = op_reload,
+	        .load = op_load,
+	        .members = op_members,
+	        .bundle = op_bundle,
 	        .explain = op_explain};
 	static struct control *control;
 	struct control_options options = {.version = "9.9", .group = group};
@@ -246,6 +283,95 @@ static void test_approve_tells(void **state)
 	assert_says(run_err, "the new policy is refused");
 }
 
+#define MEMBER(name, serial, state)                                                                \
+	"{\"name\":\"" name "\",\"self\":false,\"seed\":false,\"serial\":" serial                  \
+	",\"applied\":false,\"said\":90,\"release\":\"0.1.0\",\"state\":\"" state                  \
+	"\",\"session\":false,\"why\":\"\"}"
+#define MEMBERS(n1, n2)                                                                            \
+	"{\"serial\":8,\"digest\":\"ab\",\"n_members\":5,\"n_applied\":3,\"now\":100,"             \
+	"\"members\":[" MEMBER("far", n1, "indirect") "," MEMBER("head1", "8", "self") "," MEMBER( \
+	        "n1", n1, "up") "," MEMBER("n2", n2, "up") "," MEMBER("off", "7",                  \
+	        "down") "," MEMBER("unheard", "null", "indirect") "]}"
+#define LOADED                                                                                     \
+	"{\"verdict\":\"applied\",\"serial\":8,\"changed\":true,\"warnings\":\"\",\"rows\":[]}"
+
+/* --wait returns as soon as all that can be reached have it, and names the others. */
+static void test_wait(void **state)
+{
+	(void)state;
+	serve(NULL);
+	run_spit("load.answer", LOADED);
+	run_spit("one", "text\n");
+	run_spit("one.minisig", "untrusted comment: a\nRUQAAA==\ntrusted comment: b\nAAAA\n");
+	run_spit("members.answer", MEMBERS("7", "8"));
+	run_spit("members2.answer", MEMBERS("8", "9"));
+	assert_int_equal(RUN("load", "--signature", "one.minisig", "--wait=60", "one"), 0);
+	assert_says(run_out, "overlayd: serial 8 is in force\n");
+	assert_says(run_out, "serial 8 is in force on 4 of 4 members that can be reached\n");
+	assert_says(run_out, "not reachable, each gets it when it comes back: off, unheard\n");
+	/* What the tool signed apart is put together. */
+	assert_int_equal(RUN("load", "one"), 0);
+	{
+		char path[PATH_MAX], got[4096];
+
+		snprintf(path, sizeof(path), "%s/load.got", run_dir);
+		run_slurp(path, got, sizeof(got));
+		assert_string_equal(got, "text\nuntrusted comment: a\nRUQAAA==\n"
+		                         "trusted comment: b\nAAAA\n");
+	}
+	/* Some have it not in time. */
+	run_spit("members2.answer", MEMBERS("7", "8"));
+	assert_int_equal(RUN("load", "--wait=1", "one"), 1);
+	assert_says(run_out, "serial 8 is in force on 2 of 4 members that can be reached\n"
+	                     "without it, in spite of a connection: far, n1\n");
+	assert_int_equal(RUN("load", "--wait=0", "--json", "one"), 1);
+	assert_says(run_out, "\"missing\": [");
+	assert_int_equal(RUN("load", "--wait=soon", "one"), 2);
+	assert_int_equal(RUN("members"), 1);
+	assert_says(run_out, "serial 8, applied by 3 of 5 members\n");
+	assert_says(run_out, "\nunheard  unknown    10s  indirect  0.1.0\n");
+	/* No way to tell. */
+	run_spit("load.answer", "!{}");
+	assert_int_equal(RUN("load", "--wait", "one"), 5);
+	assert_says(run_err, "the new policy is refused");
+}
+
+/* Refused by the daemon: not one byte of the files is another. */
+static void test_refused_is_taken_back(void **state)
+{
+	static const char key[] =
+	        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAID1AF8PoQ4lakrcKp00bfrycmCzPLsSWjMDNVfEq9GYM";
+	char command[PATH_MAX];
+
+	(void)state;
+	serve(NULL);
+	run_spit("load.answer", "!{}");
+	assert_int_equal(RUN("init", "--name", "head1", "--no-passphrase"), 0);
+	snprintf(command, sizeof(command), "cp -r %s/etc %s/before", run_dir, run_dir);
+	assert_int_equal(system(command), 0);
+	snprintf(command, sizeof(command), "diff -r %s/etc %s/before", run_dir, run_dir);
+	assert_int_equal(RUN("approve", "n2", key), 5);
+	assert_says(run_err, "nothing was changed");
+	assert_int_equal(system(command), 0);
+	/* Loaded it is there; a revocation that is refused leaves it there. */
+	run_spit("load.answer", LOADED);
+	assert_int_equal(RUN("approve", "n2", key), 0);
+	assert_says(run_out, "overlayd: serial 8 is in force");
+	assert_int_not_equal(system(command), 0);
+	snprintf(command, sizeof(command), "rm -r %s/before; cp -r %s/etc %s/before", run_dir,
+	        run_dir, run_dir);
+	assert_int_equal(system(command), 0);
+	snprintf(command, sizeof(command), "diff -r %s/etc %s/before", run_dir, run_dir);
+	run_spit("load.answer", "!{}");
+	assert_int_equal(RUN("revoke", "n2"), 5);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(RUN("sign", "--load"), 5);
+	assert_int_equal(system(command), 0);
+	run_spit("load.answer", LOADED);
+	assert_int_equal(RUN("revoke", "n2"), 0);
+	assert_false(run_has("etc/peers.d/n2.yaml"));
+}
+
 static void test_doctor(void **state)
 {
 	(void)state;
@@ -343,6 +469,8 @@ int main(void)
 	        T(test_lists),
 	        T(test_reload),
 	        T(test_approve_tells),
+	        T(test_wait),
+	        T(test_refused_is_taken_back),
 	        T(test_doctor),
 	        T(test_watch),
 	        T(test_permission),
