@@ -283,3 +283,33 @@ int nodekey_ensure(const char *path, uint8_t public_key[32], bool *made, char *e
 	}
 	return rc;
 }
+
+int nodekey_sign(const char *pem, const void *data, size_t len, uint8_t signature[64])
+{
+	BIO *bio = BIO_new_mem_buf(pem, -1);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) : NULL;
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t n = 64;
+	int rc = -EIO;
+
+	if (key && ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
+	        EVP_DigestSign(ctx, signature, &n, data, len) == 1 && n == 64)
+		rc = 0;
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(key); /* wipes it */
+	BIO_free(bio);
+	return rc;
+}
+
+int nodekey_replace(const char *next, const char *path, char *err, size_t err_size)
+{
+	int dir = dir_open(path, err, err_size), rc = 0;
+
+	if (dir < 0)
+		return dir;
+	if (rename(next, path) < 0 || fsync(dir) < 0)
+		rc = fail(-errno, err, err_size, "%s: cannot take the place of %s: %s", next, path,
+		        strerror(errno));
+	close(dir);
+	return rc;
+}

@@ -36,4 +36,10 @@ void nodekey_pem_free(char *pem);
 int nodekey_ensure(
         const char *path, uint8_t public_key[32], bool *made, char *err, size_t err_size);
 
+/* What nodekey_load_pem() gave signs these bytes (plain Ed25519). -EIO: libcrypto cannot. */
+int nodekey_sign(const char *pem, const void *data, size_t len, uint8_t signature[64]);
+
+/* The key at `next` takes the place of the one at `path`, for good; both in one directory. */
+int nodekey_replace(const char *next, const char *path, char *err, size_t err_size);
+
 #endif

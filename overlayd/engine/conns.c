@@ -38,7 +38,10 @@ static size_t base_length(const char *name, bool *old)
 
 struct peer *conn_peer(const struct engine *e, const char *name, bool *old)
 {
-	return peer_find(e, name, base_length(name, old));
+	char base[256];
+
+	snprintf(base, sizeof(base), "%.*s", (int)base_length(name, old), name);
+	return peer_find(e, base, strlen(base));
 }
 
 static bool has_old(const struct peer *p)

@@ -50,14 +50,13 @@ int charon_list_foreign(struct charon *charon, charon_foreign_fn *done, void *us
 
 struct charon_load {
 	const struct engine_conn *conn;
-	const uint8_t *own_key; /* 32 bytes, public */
 	uint32_t if_id;         /* 0: none */
 	bool mlkem;
 	size_t n_peers;  /* of the policy, about */
 	bool traps;      /* the plane has them; else conn->trap is not heeded */
 	uint32_t idle_s; /* without traffic: a child that a trap made ends */
 };
-/* Queues load-conn for it; errors as vici_load_conn(). */
+/* Queues load-conn for it, without its other one (`old`); errors as vici_load_conn(). */
 int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,
         uint64_t now_us);
 

@@ -97,7 +97,7 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 
 	selectors_make(&local_ts, &conn->local4, &conn->local6);
 	selectors_make(&remote_ts, &conn->remote4, &conn->remote6);
-	spki_make(load->own_key, own);
+	spki_make(conn->own_key.raw, own);
 	spki_make(conn->key.raw, peer);
 	identity_make(local_id, sizeof(local_id), conn->local_id);
 	identity_make(remote_id, sizeof(remote_id), conn->remote_id);

@@ -20,14 +20,22 @@ static void look_in(struct charon *charon, int64_t delay_us)
 	sd_event_source_set_enabled(charon->keys_timer, SD_EVENT_ONESHOT);
 }
 
+static bool is_listed(const char *id, const char *const *names, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(names[i], id) == 0)
+			return true;
+	return false;
+}
+
 static void on_keys(void *user, const struct vici_result *r, const char *const *names, size_t n)
 {
 	struct charon *charon = user;
 	struct engine_event ev = {.type = ENGINE_EV_KEY_LOST};
-	bool found = r->error != 0;
+	bool found = true;
 
-	for (size_t i = 0; i < n && !found; i++)
-		found = strcmp(names[i], charon->key_id) == 0;
+	for (size_t i = 0; i < charon->n_keys && !r->error; i++)
+		found &= is_listed(charon->key_ids[i], names, n);
 	if (!found)
 		world_event(charon->world, &ev);
 	look_in(charon, world_now_us() < charon->key_loaded_us + FIRST_US ? OFTEN_US : SELDOM_US);
@@ -39,7 +47,7 @@ static int on_look(sd_event_source *source, uint64_t usec, void *user)
 	struct link *link = &charon->links[LINK_COMMANDS];
 
 	(void)source, (void)usec;
-	if (!charon->told || !link->v || !charon->key_id[0])
+	if (!charon->told || !link->v || !charon->n_keys)
 		return 0;
 	if (vici_get_keys(link->v, on_keys, charon, 0, charon_now()) < 0)
 		look_in(charon, SELDOM_US);
@@ -57,13 +65,15 @@ int charon_keys_new(struct charon *charon)
 
 void charon_keys_loaded(struct charon *charon, const char *id)
 {
-	snprintf(charon->key_id, sizeof(charon->key_id), "%s", id);
+	if (charon->n_keys == sizeof(charon->key_ids) / sizeof(charon->key_ids[0]))
+		return;
+	snprintf(charon->key_ids[charon->n_keys++], sizeof(charon->key_ids[0]), "%s", id);
 	charon->key_loaded_us = world_now_us();
 	look_in(charon, OFTEN_US);
 }
 
 void charon_keys_forget(struct charon *charon)
 {
-	charon->key_id[0] = 0;
+	charon->n_keys = 0;
 	sd_event_source_set_enabled(charon->keys_timer, SD_EVENT_OFF);
 }

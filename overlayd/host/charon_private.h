@@ -36,7 +36,8 @@ struct charon {
 	struct attempts *attempts;
 	sd_event_source *keys_timer;
 	int64_t key_loaded_us;
-	char key_id[64]; /* as charon names it; "" before it is loaded */
+	char key_ids[2][64]; /* of our keys, as charon names them */
+	size_t n_keys;       /* 0 before they are loaded */
 };
 
 static inline uint64_t charon_now(void)
@@ -58,7 +59,7 @@ void charon_shut_event(struct charon *charon, const struct vici_event *event);
 /* ---- charon_keys.c ---- */
 
 int charon_keys_new(struct charon *charon);
-/* charon has it, under this id: from now on it is looked after, */
+/* charon has it, under this id, beside those it has: from now on they are looked after, */
 void charon_keys_loaded(struct charon *charon, const char *id);
 /* and no longer: the connection is gone. */
 void charon_keys_forget(struct charon *charon);

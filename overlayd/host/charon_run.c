@@ -3,11 +3,10 @@
 #include "host/charon_private.h"
 
 #include "client/nodekey.h"
-#include "client/paths.h"
 #include "host/dataplane.h"
+#include "host/ownkeys.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,9 @@ struct request {
 	uint64_t id;
 	uint64_t generation;
 	enum engine_effect_type type;
+	unsigned int pending; /* answers that are awaited still, besides the next */
+	int error;            /* of those that came */
+	char text[256];
 	char conn[ENGINE_CONN_MAX]; /* ENGINE_FX_INITIATE */
 	struct charon_rows rows;
 	struct charon_conns conns; /* ENGINE_FX_LIST_CONNS */
@@ -56,16 +58,31 @@ static void request_end(struct request *req, int error, const char *text)
 	request_free(req);
 }
 
+/* One of several answers; the first error counts. */
+static void request_part(struct request *req, int error, const char *text)
+{
+	if (error && !req->error) {
+		req->error = error;
+		snprintf(req->text, sizeof(req->text), "%s", text ? text : "");
+	}
+	if (req->pending) {
+		req->pending--;
+		return;
+	}
+	request_end(req, req->error, req->text);
+}
+
 static void on_done(void *user, const struct vici_result *r)
 {
-	struct request *req = user;
-	int error = r->error;
+	request_part(user, r->error, r->errmsg);
+}
 
-	/* It is not loaded: that is what was wanted. */
-	if (req->type == ENGINE_FX_UNLOAD_CONN && error == -EREMOTEIO &&
-	        strstr(r->errmsg, "not found"))
-		error = 0;
-	request_end(req, error, r->errmsg);
+/* It is not loaded: that is what was wanted. */
+static void on_unloaded(void *user, const struct vici_result *r)
+{
+	bool was_not = r->error == -EREMOTEIO && strstr(r->errmsg, "not found");
+
+	request_part(user, was_not ? 0 : r->error, r->errmsg);
 }
 
 static void on_initiated(void *user, const struct vici_result *r)
@@ -89,7 +106,7 @@ static void on_key(void *user, const struct vici_result *r, const char *id)
 
 	if (!r->error)
 		charon_keys_loaded(req->charon, id);
-	request_end(req, r->error, r->errmsg);
+	request_part(req, r->error, r->errmsg);
 }
 
 static void on_terminated(void *user, const struct vici_result *r, uint64_t matches, uint64_t ended)
@@ -99,7 +116,7 @@ static void on_terminated(void *user, const struct vici_result *r, uint64_t matc
 	(void)ended;
 	if (error == -EREMOTEIO && matches == 0)
 		error = 0;
-	request_end(user, error, r->errmsg);
+	request_part(user, error, r->errmsg);
 }
 
 static void on_row(void *user, const struct vici_ike_sa *sa)
@@ -178,27 +195,46 @@ static void on_conn_rows(void *user, const struct vici_result *r)
 	request_free(req);
 }
 
+static int key_load(struct charon *charon, struct vici *v, const uint8_t public_key[32],
+        struct request *req, char *err, size_t err_size)
+{
+	char *pem = NULL;
+	int ret = ownkeys_pem(charon->world, public_key, &pem, err, err_size);
+
+	if (ret)
+		return ret;
+	ret = vici_load_key(v, "any", pem, strlen(pem), on_key, req, 0, charon_now());
+	nodekey_pem_free(pem);
+	return ret;
+}
+
+/*
+ * Of a pair: the first was queued and will answer. What cannot be queued now counts as its answer,
+ * so that the request ends once.
+ */
+static int second(struct request *req, int ret, const char *text)
+{
+	if (!ret)
+		return 0;
+	req->pending--;
+	req->error = ret;
+	snprintf(req->text, sizeof(req->text), "%s", text && *text ? text : strerror(-ret));
+	return 0;
+}
+
+/* While the node changes its key there are two. */
 static int run_load_key(
         struct charon *charon, struct vici *v, struct request *req, char *err, size_t err_size)
 {
-	char path[PATH_MAX];
-	uint8_t public_key[32];
-	char *pem = NULL;
+	const struct world *world = charon->world;
 	int ret;
 
-	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, charon->world->options.state_dir);
-	ret = nodekey_load_pem(path, &pem, public_key, err, err_size);
-	if (ret)
+	charon_keys_forget(charon);
+	req->pending = world->has_next_key;
+	ret = key_load(charon, v, world->public_key, req, err, err_size);
+	if (ret || !world->has_next_key)
 		return ret;
-	if (memcmp(public_key, charon->world->public_key, sizeof(public_key)) != 0) {
-		snprintf(err, err_size,
-		        "the node's key file was replaced while overlayd runs: restart overlayd");
-		ret = -ESTALE;
-	} else {
-		ret = vici_load_key(v, "any", pem, strlen(pem), on_key, req, 0, charon_now());
-	}
-	nodekey_pem_free(pem);
-	return ret;
+	return second(req, key_load(charon, v, world->next_key, req, err, err_size), err);
 }
 
 /* The engine loads nothing before it has seen both lists. Without traps what is left does no harm,
@@ -220,7 +256,6 @@ static int run_load_conn(
 {
 	struct charon_load load = {
 	        .conn = conn,
-	        .own_key = charon->world->public_key,
 	        .if_id = dataplane_if_id(charon->world->dataplane),
 	        .mlkem = charon->facts.mlkem768,
 	        .n_peers = charon->world->n_policy_peers,
@@ -232,14 +267,73 @@ static int run_load_conn(
 	return charon_load_conn(v, &load, on_done, req, charon_now());
 }
 
-static int run_terminate(struct vici *v, const struct engine_terminate *end, struct request *req)
+static void old_name(char *buf, size_t size, const char *conn)
 {
-	struct vici_select which = {.ike = end->conn};
+	snprintf(buf, size, "%s" ENGINE_CONN_OLD, conn);
+}
 
-	if (!end->conn)
-		which.ike_id = VICI_NUM(end->ike_id);
+/* Both, where a key changes: they come and go together. */
+static int run_load_conns(
+        struct charon *charon, struct vici *v, const struct engine_conn *conn, struct request *req)
+{
+	struct engine_conn old = *conn;
+	char name[ENGINE_CONN_MAX];
+	int ret;
+
+	req->pending = conn->old || conn->old_gone;
+	ret = run_load_conn(charon, v, conn, req);
+	if (ret || !req->pending)
+		return ret;
+	old_name(name, sizeof(name), conn->name);
+	if (conn->old_gone)
+		return second(
+		        req, vici_unload_conn(v, name, on_unloaded, req, 0, charon_now()), NULL);
+	old.name = name;
+	old.local_id = conn->old_local_id;
+	old.remote_id = conn->old_remote_id;
+	old.own_key = conn->old_own_key;
+	old.key = conn->old_key;
+	old.trap = false;
+	return second(req, run_load_conn(charon, v, &old, req), NULL);
+}
+
+static int run_unload_conn(struct vici *v, const struct engine_effect *fx, struct request *req)
+{
+	char name[ENGINE_CONN_MAX];
+	int ret;
+
+	req->pending = fx->twin;
+	ret = vici_unload_conn(v, fx->conn, on_unloaded, req, 0, charon_now());
+	if (ret || !fx->twin)
+		return ret;
+	old_name(name, sizeof(name), fx->conn);
+	return second(req, vici_unload_conn(v, name, on_unloaded, req, 0, charon_now()), NULL);
+}
+
+static int terminate(
+        struct vici *v, const char *conn, uint32_t ike_id, bool force, struct request *req)
+{
+	struct vici_select which = {.ike = conn};
+
+	if (!conn)
+		which.ike_id = VICI_NUM(ike_id);
 	return vici_terminate(
-	        v, &which, end->force, (struct vici_num){0}, on_terminated, req, 0, charon_now());
+	        v, &which, force, (struct vici_num){0}, on_terminated, req, 0, charon_now());
+}
+
+static int run_terminate(struct vici *v, const struct engine_effect *fx, struct request *req)
+{
+	const struct engine_terminate *end = &fx->terminate;
+	bool twin = fx->twin && end->conn;
+	char name[ENGINE_CONN_MAX];
+	int ret;
+
+	req->pending = twin;
+	ret = terminate(v, end->conn, end->ike_id, end->force, req);
+	if (ret || !twin)
+		return ret;
+	old_name(name, sizeof(name), end->conn);
+	return second(req, terminate(v, name, 0, end->force, req), NULL);
 }
 
 static int request_start(struct charon *charon, const struct engine_effect *fx, struct request *req,
@@ -251,9 +345,9 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 	case ENGINE_FX_LOAD_KEY:
 		return run_load_key(charon, v, req, err, err_size);
 	case ENGINE_FX_LOAD_CONN:
-		return run_load_conn(charon, v, &fx->load, req);
+		return run_load_conns(charon, v, &fx->load, req);
 	case ENGINE_FX_UNLOAD_CONN:
-		return vici_unload_conn(v, fx->conn, on_done, req, 0, charon_now());
+		return run_unload_conn(v, fx, req);
 	case ENGINE_FX_INITIATE: {
 		struct vici_initiate what = {
 		        .ike = fx->conn, .child = ENGINE_CHILD_NAME, .timeout_ms = VICI_NUM(-1)};
@@ -262,7 +356,7 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 		return vici_initiate(v, &what, on_initiated, req, 0, charon_now());
 	}
 	case ENGINE_FX_TERMINATE:
-		return run_terminate(v, &fx->terminate, req);
+		return run_terminate(v, fx, req);
 	case ENGINE_FX_LIST_SAS: {
 		struct vici_select which = {.ike = fx->list.conn};
 

@@ -3,6 +3,7 @@
 
 #include "client/paths.h"
 #include "host/fwadapt.h"
+#include "host/ownkeys.h"
 #include "host/policyload.h"
 
 #include <errno.h>
@@ -268,6 +269,7 @@ static int reload_do(struct world *world, json_t **result)
 	int err;
 
 	notify_reloading();
+	ownkeys_look(world);
 	err = policyload_reload(world, &outcome);
 	if (err) {
 		*result = json_pack("{s:s}", "report", outcome.report ? outcome.report : "");

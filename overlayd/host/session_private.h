@@ -148,6 +148,7 @@ struct sessions {
 
 	/* the last statement that was signed, and its signature */
 	uint8_t signed_text[SESSION_STATEMENT_MAX], signature[64];
+	uint8_t signed_by[32];
 	size_t signed_len;
 };
 

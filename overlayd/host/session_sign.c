@@ -6,55 +6,36 @@
 #include "host/session_private.h"
 
 #include "client/nodekey.h"
-#include "client/paths.h"
+#include "host/ownkeys.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <openssl/bio.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
 #include <stdio.h>
 #include <string.h>
-
-static int pem_sign(const char *pem, const uint8_t *text, size_t len, uint8_t signature[64])
-{
-	BIO *bio = BIO_new_mem_buf(pem, -1);
-	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	size_t n = 64;
-	int rc = -EIO;
-
-	if (key && ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
-	        EVP_DigestSign(ctx, signature, &n, text, len) == 1 && n == 64)
-		rc = 0;
-	EVP_MD_CTX_free(ctx);
-	EVP_PKEY_free(key); /* wipes it */
-	BIO_free(bio);
-	return rc;
-}
 
 int session_sign(
         struct sessions *all, struct session_statement *statement, char *err, size_t err_size)
 {
 	uint8_t text[SESSION_STATEMENT_MAX], public_key[32], signature[64];
 	size_t len = session_statement_text(statement, text);
-	char path[PATH_MAX], *pem;
+	char *pem;
 	int rc;
 
-	if (len == all->signed_len && !memcmp(text, all->signed_text, len)) {
+	ownkeys_signing(all->world, public_key);
+	if (len == all->signed_len && !memcmp(text, all->signed_text, len) &&
+	        !memcmp(public_key, all->signed_by, sizeof(public_key))) {
 		memcpy(statement->signature, all->signature, sizeof(all->signature));
 		return 0;
 	}
-	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, all->world->options.state_dir);
-	rc = nodekey_load_pem(path, &pem, public_key, err, err_size);
+	rc = ownkeys_pem(all->world, public_key, &pem, err, err_size);
 	if (rc)
 		return rc;
-	rc = pem_sign(pem, text, len, signature);
+	rc = nodekey_sign(pem, text, len, signature);
 	nodekey_pem_free(pem);
 	if (rc) {
-		snprintf(err, err_size, "libcrypto cannot sign with %s", path);
+		snprintf(err, err_size, "libcrypto cannot sign with the node's key");
 		return rc;
 	}
+	memcpy(all->signed_by, public_key, sizeof(public_key));
 	memcpy(all->signed_text, text, len);
 	all->signed_len = len;
 	memcpy(all->signature, signature, sizeof(signature));

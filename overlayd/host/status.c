@@ -127,11 +127,11 @@ static json_t *peers_json(struct world *world, const struct engine_view *view)
 
 /* ---- the node ------------------------------------------------------------------------------- */
 
-static json_t *node_json(const struct world *world, const struct engine_view *view)
+static json_t *node_json(const struct engine_view *view)
 {
 	struct policy_key key;
 
-	memcpy(key.raw, world->public_key, sizeof(key.raw));
+	key = view->own_key;
 	return json_pack("{s:o, s:o, s:o, s:o, s:b}", "name",
 	        view->self ? json_string(view->self->name) : json_null(), "fingerprint",
 	        fingerprint_json(&key), "address4",
@@ -265,7 +265,7 @@ json_t *status_json(struct world *world)
 	json_object_set_new(out, "serial",
 	        view.policy ? json_integer((json_int_t)view.policy->serial) : json_null());
 	json_object_set_new(out, "digest", view.policy ? json_string(digest) : json_null());
-	json_object_set_new(out, "node", node_json(world, &view));
+	json_object_set_new(out, "node", node_json(&view));
 	json_object_set_new(out, "policy", policy_json(world, &view));
 	json_object_set_new(out, "bundle", ops_bundle_status(world));
 	json_object_set_new(out, "plane", plane_json(world, &view));

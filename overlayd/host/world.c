@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/world.h"
 
-#include "client/nodekey.h"
-#include "client/paths.h"
 #include "host/bundlefile.h"
 #include "host/charon.h"
 #include "host/clockset.h"
 #include "host/dataplane.h"
 #include "host/fwadapt.h"
 #include "host/names.h"
+#include "host/ownkeys.h"
 #include "host/ops.h"
 #include "host/pathmtu.h"
 #include "host/policyload.h"
@@ -17,7 +16,6 @@
 #include "host/watch.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,6 +75,8 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 			dataplane_paths_changed(world->dataplane);
 		if (fx->notice.code == ENGINE_N_BUNDLE)
 			policyload_bundle(world);
+		if (fx->notice.code == ENGINE_N_POLICY || fx->notice.code == ENGINE_N_OWN_KEY)
+			ownkeys_settle(world);
 		ops_notice(world, &fx->notice);
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
@@ -262,25 +262,6 @@ static void on_files(void *user)
 /* ---- begin and end
  * ------------------------------------------------------------------------------------ */
 
-static int key_ensure(struct world *world, char *err, size_t err_size)
-{
-	char path[PATH_MAX];
-	bool made = false;
-	int ret;
-
-	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, world->options.state_dir);
-	ret = nodekey_ensure(path, world->public_key, &made, err, err_size);
-	if (!ret) {
-		char fingerprint[POLICY_FINGERPRINT_LEN];
-		struct policy_key key;
-
-		memcpy(key.raw, world->public_key, sizeof(key.raw));
-		policy_key_fingerprint(&key, fingerprint);
-		log_info("this node's key is %s%s", fingerprint, made ? " (made now)" : "");
-	}
-	return ret;
-}
-
 static int engine_make(struct world *world)
 {
 	/* The MTU is the host's to know: it depends on the plane and the paths. */
@@ -322,7 +303,7 @@ int world_new(struct world **out, const struct world_options *options, char *err
 	if (ret >= 0) {
 		state_clock_load(&world->clock, options->state_dir);
 		world->started_s = state_clock_now(&world->clock);
-		ret = key_ensure(world, err, err_size);
+		ret = ownkeys_load(world, err, err_size);
 	}
 	if (ret >= 0)
 		ret = sd_event_add_time(world->event, &world->tick, CLOCK_BOOTTIME, UINT64_MAX,
@@ -360,11 +341,9 @@ static void on_clock(void *user)
 
 int world_start(struct world *world, char *err, size_t err_size)
 {
-	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY};
 	int ret;
 
-	memcpy(ev.own_key.raw, world->public_key, sizeof(ev.own_key.raw));
-	world_event(world, &ev);
+	ownkeys_tell(world);
 	fwadapt_start(world->firewall);
 	dataplane_start(world->dataplane);
 	/* Without a policy the guard stands, and we wait for one. */

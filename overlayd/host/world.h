@@ -56,8 +56,10 @@ struct world {
 	sd_event *event;
 	struct engine *engine;
 	struct state_clock clock;
-	uint8_t public_key[32];
-	int64_t started_s; /* wall clock */
+	uint8_t public_key[32]; /* of node.key */
+	bool has_next_key;
+	uint8_t next_key[32]; /* of node.key.next: ownkeys.c */
+	int64_t started_s;    /* wall clock */
 
 	struct charon *charon;
 	struct fwadapt *firewall;

@@ -148,7 +148,7 @@ static inline struct packet bare_capture(
 	struct vici_config cfg = {0};
 	static uint8_t buf[VICI_SEGMENT_MAX];
 	struct engine_conn conn;
-	struct charon_load load = {.conn = &conn, .own_key = self->key.raw, .n_peers = n_peers};
+	struct charon_load load = {.conn = &conn, .n_peers = n_peers};
 	struct packet p;
 	struct vici *v;
 	int fds[2];

@@ -91,6 +91,7 @@ static inline void node_connection(
 	c->peer = peer->name;
 	c->local_id = self->id;
 	c->remote_id = peer->id;
+	c->own_key = self->key;
 	c->key = peer->key;
 	c->local4 = self->addr4;
 	c->local6 = self->addr6;

@@ -55,8 +55,7 @@ static double load_client(const char *path, unsigned int n)
 		die("cannot connect to %s", path);
 	for (unsigned int i = 1; i <= n; i++) {
 		struct engine_conn conn;
-		struct charon_load load = {
-		        .conn = &conn, .own_key = nodes[0].key.raw, .n_peers = n};
+		struct charon_load load = {.conn = &conn, .n_peers = n};
 
 		node_connection(&nodes[0], &nodes[i], &conn);
 		if (charon_load_conn(v, &load, on_done, &p, now_ns() / 1000))
