@@ -18,6 +18,26 @@ struct sign {
 	int wait; /* seconds; -1: not */
 };
 
+/* And what is to be done about it. */
+static void tell_key(const struct sign *sign, FILE *out)
+{
+	const struct signer *signer = &sign->signer;
+	char id[17];
+
+	minisign_id_print(&signer->next, id);
+	if (sign->options.next_key)
+		fprintf(out,
+		        "the cluster's key changes: bundles of key %s count too; once all members "
+		        "have this one (overlayctl members) sign with that key\n",
+		        id);
+	else if (signer->head.has_next_key && !signer->has_next)
+		fprintf(out,
+		        sign->options.no_next_key
+		                ? "the cluster's key stays\n"
+		                : "the cluster's key has changed: the one before counts no more; "
+		                  "new nodes get the new cluster.pub\n");
+}
+
 /* What the new one changes; to stderr where the bundle itself goes to stdout. */
 static void tell(const struct sign *sign)
 {
@@ -26,6 +46,7 @@ static void tell(const struct sign *sign)
 
 	if (sign->ctl->json || !sign->signer.file)
 		return;
+	tell_key(sign, out);
 	fprintf(out, "serial %" PRIu64 " %s serial %" PRIu64 "\n", sign->policy->serial,
 	        sign->options.alone ? "stands by itself and replaces" : "follows",
 	        sign->signer.head.serial);
@@ -113,7 +134,8 @@ static int sign_do(struct sign *sign)
 
 	if (rc)
 		return rc;
-	if (!sign->options.alone && sign->policy->serial == sign->signer.head.serial &&
+	if (!sign->options.alone && !signer_rotates(&sign->signer, &sign->options) &&
+	        sign->policy->serial == sign->signer.head.serial &&
 	        signer_same(&sign->signer, sign->policy))
 		return unchanged(sign);
 	if (policy_undo_take(&sign->undo, sign->dir, NULL, NULL)) {
@@ -148,6 +170,12 @@ static int option_take(struct sign *sign, int option)
 		break;
 	case 't':
 		sign->options.text = true;
+		break;
+	case 'n':
+		sign->options.next_key = optarg;
+		break;
+	case 'N':
+		sign->options.no_next_key = true;
 		break;
 	case 'l':
 		sign->load = true;
@@ -191,6 +219,8 @@ static const struct option options[] = {
         {"key", required_argument, NULL, 'k'},
         {"parent", required_argument, NULL, 'p'},
         {"alone", no_argument, NULL, 'a'},
+        {"next-key", required_argument, NULL, 'n'},
+        {"no-next-key", no_argument, NULL, 'N'},
         {"text", no_argument, NULL, 't'},
         {"load", no_argument, NULL, 'l'},
         {"wait", optional_argument, NULL, 'w'},
@@ -210,6 +240,10 @@ const struct ctl_command ctl_cmd_sign = {
                 "                    daemon is asked, or DIR/cluster.bundle is taken\n"
                 "  --alone           it stands by itself and replaces any of a lower serial: "
                 "ends a FORK\n"
+                "  --next-key PUB    the key that is to sign after this one: from now on "
+                "bundles of both\n"
+                "                    count, and once it has signed one only its own\n"
+                "  --no-next-key     none is, after all\n"
                 "  --text            only the text, for `minisign -S`; then: overlayctl load\n\n"
                 "DIR holds policy.yaml and peers.d/; default: --config. Where the files say "
                 "something\n"

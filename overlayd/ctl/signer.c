@@ -112,6 +112,26 @@ static bool public_read(const struct signer *signer, struct minisign_public *out
 	return !minisign_public_parse(text, len, out, NULL, 0);
 }
 
+/* The one before ours signed it and named ours, which is proof enough that they belong together. */
+static bool is_named(const struct signer *signer)
+{
+	struct bundle_head head;
+	size_t len;
+
+	return !bundle_split(signer->file, signer->len, &len, NULL, 0) &&
+	       !bundle_head_read(signer->file, len, &head, NULL, 0) && head.has_next_key &&
+	       minisign_public_same(&head.next_key, &signer->secret.pub);
+}
+
+static int named_take(struct signer *signer, struct policy_report *report)
+{
+	char err[BUNDLE_ERROR_MAX];
+	size_t len;
+	int ret = bundle_split(signer->file, signer->len, &len, err, sizeof(err));
+
+	return ret ? ret : bundle_parse(signer->file, len, &signer->head, &signer->policy, report);
+}
+
 /* Signed by our key; or, where the key changes, by the one that the nodes were told of. */
 static int bundle_take(struct signer *signer, const char *from)
 {
@@ -130,11 +150,43 @@ static int bundle_take(struct signer *signer, const char *from)
 		ret = bundle_open(signer->file, signer->len, &signer->secret.pub, &signer->head,
 		        &signer->policy, &report);
 	}
+	if (ret && !signer->text && is_named(signer)) {
+		policy_report_clear(&report);
+		policy_report_init(&report);
+		ret = named_take(signer, &report);
+	}
 	if (ret)
 		ctl_error(signer->ctl, "%s: it cannot be the parent: %s", from,
 		        report.n_faults ? report.faults[0].message : strerror(-ret));
 	policy_report_clear(&report);
 	return ret ? CTL_FAILED : CTL_OK;
+}
+
+/* Which key the new one names: the given one, or the one that the last named and that is not ours
+ * yet: an approval in between must not take that back. */
+static int next_take(struct signer *signer, const struct signer_options *options)
+{
+	const struct bundle_head *head = &signer->head;
+	char err[MINISIGN_ERROR_MAX] = "", *text;
+	size_t len;
+	int rc;
+
+	if (!options->next_key) {
+		signer->has_next = signer->file && head->has_next_key && !options->no_next_key &&
+		                   !minisign_public_same(&head->next_key, &signer->secret.pub);
+		signer->next = head->next_key;
+		return CTL_OK;
+	}
+	rc = secret_file_read(signer->ctl, options->next_key, MINISIGN_TEXT_MAX, &text, &len);
+	if (rc)
+		return rc;
+	if (minisign_public_parse(text, len, &signer->next, err, sizeof(err))) {
+		ctl_error(signer->ctl, "%s: it is no public key: %s", options->next_key, err);
+		rc = CTL_FAILED;
+	}
+	signer->has_next = !rc;
+	free(text);
+	return rc;
 }
 
 int signer_open(struct signer *signer, struct ctl *ctl, const char *dir,
@@ -164,7 +216,15 @@ int signer_open(struct signer *signer, struct ctl *ctl, const char *dir,
 	rc = bundle_find(signer, options->parent, &from);
 	if (!rc && signer->file)
 		rc = bundle_take(signer, from);
+	if (!rc)
+		rc = next_take(signer, options);
 	return rc;
+}
+
+bool signer_rotates(const struct signer *signer, const struct signer_options *options)
+{
+	return options->next_key || options->no_next_key ||
+	       (signer->file && signer->head.has_next_key && !signer->has_next);
 }
 
 void signer_close(struct signer *signer)
@@ -241,7 +301,8 @@ int signer_make(const struct signer *signer, const struct policy *policy, char *
 	/* A clock that was set back must not stop a revocation. */
 	if (signer->file && issued < signer->head.issued)
 		issued = signer->head.issued;
-	ret = bundle_make(policy, parent, issued, &text, &text_len, err, sizeof(err));
+	ret = bundle_make_next(policy, parent, issued, signer->has_next ? &signer->next : NULL,
+	        &text, &text_len, err, sizeof(err));
 	if (!ret && signer->text) {
 		*file = text;
 		*len = text_len;

@@ -17,6 +17,9 @@ struct signer_options {
 	const char *parent; /* a file; NULL: what the daemon has in force, else SIGNER_BUNDLE */
 	bool alone;         /* the new one is to stand by itself */
 	bool text;          /* no key: only the text, which minisign is to sign */
+	const char
+	        *next_key; /* a public key's file: it is to sign after this one; NULL: as before */
+	bool no_next_key;  /* none is, after all */
 };
 
 struct signer {
@@ -25,7 +28,9 @@ struct signer {
 	int lock;
 	bool alone, text;
 	struct minisign_secret secret;
-	char *file; /* the bundle in force, signed; NULL: none */
+	bool has_next;
+	struct minisign_public next; /* named by the new one */
+	char *file;                  /* the bundle in force, signed; NULL: none */
 	size_t len;
 	struct bundle_head head;
 	struct policy *policy; /* what is in it */
@@ -35,12 +40,14 @@ struct signer {
 bool signer_wanted(const char *dir);
 /*
  * Waits for other signers of this directory, reads the key (its passphrase is asked) and the bundle
- * in force, which must be signed by the same key or by that of dir's cluster.pub. An exit code;
- * signer_close() in any case.
+ * in force, which must be signed by the same key, by that of dir's cluster.pub, or name this key as
+ * the next. An exit code; signer_close() in any case.
  */
 int signer_open(struct signer *signer, struct ctl *ctl, const char *dir,
         const struct signer_options *options);
 void signer_close(struct signer *signer);
+/* Is the new one about the cluster's key, even if it says nothing else that is new? */
+bool signer_rotates(const struct signer *signer, const struct signer_options *options);
 /* Does the bundle in force say exactly this, but for its serial? False without one. */
 bool signer_same(const struct signer *signer, const struct policy *policy);
 /* May the files, with this serial, be what the next one is made of? Told, if not. */
