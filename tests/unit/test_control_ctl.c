@@ -365,7 +365,20 @@ static void test_refused_is_taken_back(void **state)
 	run_spit("load.answer", "!{}");
 	assert_int_equal(RUN("revoke", "n2"), 5);
 	assert_int_equal(system(command), 0);
-	assert_int_equal(RUN("sign", "--load"), 5);
+	/* A serial that was raised for it goes back too. */
+	assert_int_equal(RUN("sign"), 0);
+	run_spit("one", run_out);
+	{
+		char edit[PATH_MAX];
+
+		snprintf(edit, sizeof(edit),
+		        "for d in etc before; do sed -i 's/timezone: UTC/behind_nat: true/' "
+		        "%s/$d/policy.yaml; done",
+		        run_dir);
+		assert_int_equal(system(edit), 0);
+	}
+	assert_int_equal(RUN("sign", "--load", "--parent", "one"), 5);
+	assert_says(run_out, "serial 3 follows serial 2");
 	assert_int_equal(system(command), 0);
 	run_spit("load.answer", LOADED);
 	assert_int_equal(RUN("revoke", "n2"), 0);
