@@ -109,26 +109,32 @@ void sess_close(struct cluster *c, struct sess *s, bool tell_host)
 	cl_free(c, s, sizeof(*s));
 }
 
-static void member_text(struct cluster *c, struct member *m, const char *text)
+/* True: it is another than before. */
+static bool member_text(struct cluster *c, struct member *m, const char *text)
 {
-	char clean[160];
+	char clean[ENGINE_TEXT_MAX];
 	size_t n;
 
 	text_set(clean, sizeof(clean), text);
 	n = strlen(clean) + 1;
 	if (m->text && !strcmp(m->text, clean))
-		return;
+		return false;
 	if (m->text)
 		cl_free(c, m->text, strlen(m->text) + 1);
 	m->text = cl_alloc(c, n);
 	if (m->text)
 		memcpy(m->text, clean, n);
+	return true;
 }
 
-/* It came down, or did not come up. Sessions to seeds are news; once, until one is up again. */
+/*
+ * It came down, or did not come up. Sessions to seeds are news; each reason once, until one is up
+ * again. How often that can be, the time between two calls says.
+ */
 void sess_lost(struct cluster *c, struct sess *s, const char *text)
 {
 	struct member *m = s->m;
+	bool changed;
 
 	if (s->up && c->now.mono_us > s->since_us + DIAL_MAX_US)
 		m->dial_fails = 0;
@@ -136,8 +142,8 @@ void sess_lost(struct cluster *c, struct sess *s, const char *text)
 	if (s->ours)
 		m->dial_at =
 		        c->now.mono_us + cl_backoff(c, m->dial_fails, DIAL_MIN_US, DIAL_MAX_US);
-	member_text(c, m, text && *text ? text : "no reason given");
-	if (s->up || !m->told_down)
+	changed = member_text(c, m, text && *text ? text : "no reason given");
+	if (s->up || changed || !m->told_down)
 		cl_notice(c, m->seed ? ENGINE_NOTICE : ENGINE_DEBUG, ENGINE_N_SESSION_DOWN, m,
 		        s->up ? "The session with %s ended: %s."
 		              : "No session with %s: %s; it is tried again.",
@@ -262,8 +268,7 @@ static void push(struct cluster *c, struct sess *s)
 {
 	struct session_msg *msg;
 
-	if (!s->greeted || !s->has_state || s->theirs.serial >= c->head.serial ||
-	        !(c->self_seed || c->from_admin))
+	if (!s->has_state || s->theirs.serial >= c->head.serial || !(c->self_seed || c->from_admin))
 		return;
 	msg = cl_arena(c, sizeof(*msg));
 	if (msg && bundle_payload(c, &s->theirs, true, msg) && msg->len <= SESSION_SMALL_MAX)

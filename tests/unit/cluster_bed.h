@@ -46,7 +46,7 @@ struct cnode {
 	const struct policy *policy;
 	uint64_t next_id;
 	bool puppet;
-	uint64_t stored;
+	uint64_t stored, next_store; /* serial on disk; id of the last effect */
 	int store_error;
 	bool store_hangs;
 	unsigned n_stores;
@@ -70,7 +70,9 @@ struct cbed {
 	unsigned sent[SESSION_STATEMENTS + 1];
 	size_t bytes[SESSION_STATEMENTS + 1];
 	unsigned n_notes;
-	void *user;
+	bool no_notes;  /* all are lost */
+	bool deaf;      /* calls get no answer */
+	bool may_short; /* a step may run out of memory */
 };
 
 static inline int node_of(const char *name)
@@ -170,6 +172,10 @@ static inline struct pair *net_open(struct cbed *b, int from, int to, uint64_t i
 
 	assert_true(b->n_pairs < PAIRS);
 	*p = (struct pair){from, to, id, (1ULL << 40) + b->n_pairs, true};
+	if (b->deaf) {
+		p->open = false;
+		return p;
+	}
 	if (b->cut[from][to]) {
 		p->open = false;
 		item_put(b, ITEM_DOWN, to, from)->id = id;
@@ -215,6 +221,7 @@ static inline void carry_out(struct cbed *b, int i, const struct engine_effect *
 		break;
 	case ENGINE_FX_BUNDLE_STORE:
 		n->n_stores++;
+		n->next_store = fx->id;
 		if (n->store_hangs)
 			break;
 		if (!n->store_error)
@@ -234,7 +241,7 @@ static inline void carry_out(struct cbed *b, int i, const struct engine_effect *
 		break;
 	case ENGINE_FX_NOTE_SEND:
 		b->n_notes++;
-		if (b->cut[i][node_of(fx->note.peer)])
+		if (b->no_notes || b->cut[i][node_of(fx->note.peer)])
 			break;
 		it = item_put(b, ITEM_NOTE, i, node_of(fx->note.peer));
 		it->head = fx->note.head;
@@ -261,7 +268,8 @@ static inline void step_end(struct cbed *b, int i)
 		n->policy = p;
 		cluster_members(n->c, p, policy_peer_by_name(p, name_of(i)));
 	}
-	assert_int_equal(cluster_tick(n->c), 0);
+	if (cluster_tick(n->c))
+		assert_true(b->may_short);
 	fx = cluster_effects(n->c);
 	for (size_t k = 0; k < fx->n; k++)
 		carry_out(b, i, &fx->v[k]);

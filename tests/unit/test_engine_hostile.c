@@ -420,6 +420,40 @@ static void test_memory(void **state)
 	end(&s);
 }
 
+/* More liars than are remembered at a time: one honest note gets through all the same. */
+static void test_many_liars(void **state)
+{
+	struct recipe r = {.serial = 1, .members = 0x1fff, .seeds = 1};
+	struct session_head lie = {.serial = 99, .digest = {9}};
+	struct signed_file f1 = bundle_of(&r, NULL), f2;
+	struct scene s;
+	int64_t start;
+
+	(void)state;
+	memset(&s, 0, sizeof(s));
+	s.local = recipe_policy(&r);
+	r.serial = 2;
+	f2 = bundle_of(&r, &f1);
+	s.b = cbed_new();
+	for (int i = 0; i < 13; i++)
+		s.b->n[i].puppet = i != 1 && i != 2;
+	node_start(s.b, 1, s.local, &f1);
+	node_start(s.b, 2, s.local, &f2); /* the seed does not tell the one of the other's */
+	start = s.b->now;
+	while (serial_of(s.b, 1) == 1 && s.b->now < start + 300 * US) {
+		for (int i = 3; i < 13; i++)
+			puppet_note(s.b, i, 1, &lie);
+		pass(s.b, US);
+		for (int i = 3; i < 13; i++)
+			if (puppet_open_now(s.b, i))
+				puppet_state(s.b, i, &lie);
+	}
+	assert_int_equal(serial_of(s.b, 1), 2);
+	free(f1.data);
+	free(f2.data);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -437,6 +471,7 @@ int main(void)
 	        cmocka_unit_test(test_forged_state),
 	        cmocka_unit_test(test_false_notes),
 	        cmocka_unit_test(test_memory),
+	        cmocka_unit_test(test_many_liars),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
