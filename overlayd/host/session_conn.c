@@ -318,8 +318,8 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *user)
 	if (conn->stage == SESSION_ENDED)
 		return 0;
 	if (events & (EPOLLHUP | EPOLLERR) && conn->credit <= 0)
-		conn->credit = 1; /* it is over: what is left to read is bounded */
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+		session_conn_end(conn, "%s sent too much, and is gone", conn->peer);
+	else if (events & (EPOLLIN | EPOLLHUP | EPOLLERR))
 		conn_read(conn);
 	conn_watch(conn);
 	return 0;
