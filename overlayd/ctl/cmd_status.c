@@ -81,13 +81,16 @@ static void tell_bundle(const struct ctl *ctl, const json_t *status)
 {
 	const json_t *bundle = json_object_get(status, "bundle");
 	const char *files = ctl_string(json_object_get(status, "policy"), "files", "");
+	bool in_force =
+	        json_is_true(json_object_get(json_object_get(status, "policy"), "in_force"));
 	bool colour = ctl_colour(ctl, stdout);
 
 	if (!json_is_object(bundle))
 		return;
 	if (!ctl_integer(bundle, "serial", 0)) {
-		line("bundle", "none yet: the policy's files are in force until one is signed and "
-		               "loaded");
+		line("bundle", in_force ? "none yet: the policy's files are in force until one is "
+		                          "signed and loaded"
+		                        : "none yet");
 		return;
 	}
 	line("bundle",
@@ -122,7 +125,7 @@ static void tell_policy(const struct ctl *ctl, const json_t *status)
 		        loaded < 0 ? "" : " for ",
 		        loaded < 0 ? "" : ctl_duration(now - loaded, age));
 	tell_bundle(ctl, status);
-	if (*ctl_string(policy, "error", "") &&
+	if (*ctl_string(policy, "error", "") && strcmp(ctl_string(policy, "files", ""), "none") &&
 	        !ctl_integer(json_object_get(status, "bundle"), "serial", 0))
 		line("", "the files on disk have errors and were not applied; see: overlayctl "
 		         "check");

@@ -155,6 +155,12 @@ static int bundle_take(struct signer *signer, const char *from)
 		policy_report_init(&report);
 		ret = named_take(signer, &report);
 	}
+	if (ret && signer->alone) {
+		/* It is not followed, and where it cannot be compared with either, the files say. */
+		free(signer->file);
+		signer->file = NULL;
+		ret = 0;
+	}
 	if (ret)
 		ctl_error(signer->ctl, "%s: it cannot be the parent: %s", from,
 		        report.n_faults ? report.faults[0].message : strerror(-ret));

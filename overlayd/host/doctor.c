@@ -106,9 +106,43 @@ static void check_charon(json_t *checks, const struct world *world)
 		        "charon's pubkey plugin is not loaded: raw public keys do not work");
 }
 
+static void check_bundle(json_t *checks, const struct world *world)
+{
+	struct engine_bundle_view bundle;
+
+	engine_bundle_look(world->engine, &bundle);
+	if (!bundle.key || world->cluster_error)
+		return;
+	if (!bundle.head.serial)
+		check_add(checks, "bundle", "warn", "overlayctl sign --load, where the key is",
+		        "there is a cluster key, but no signed bundle yet: the files of each node "
+		        "count by themselves");
+	else if (bundle.fork)
+		check_add(checks, "bundle", "bad",
+		        "overlayctl sign --alone --load, with the policy that is wanted",
+		        "FORK: two different bundles of serial %llu were signed",
+		        (unsigned long long)bundle.head.serial);
+	else if (!bundle.stored)
+		check_add(checks, "bundle", "bad", "make room", "serial %llu is not kept: %s",
+		        (unsigned long long)bundle.head.serial, bundle.store_text);
+	else if (bundle.n_members > 1 && !bundle.n_sessions)
+		check_add(checks, "bundle", "warn",
+		        "overlayctl members; give two or three peers the role seed",
+		        "serial %llu is in force, but there is no session with any member: nobody "
+		        "passes a newer one on",
+		        (unsigned long long)bundle.head.serial);
+	else
+		check_add(checks, "bundle", "ok", "",
+		        "serial %llu is in force and kept, applied by %zu of %zu members",
+		        (unsigned long long)bundle.head.serial, bundle.n_applied, bundle.n_members);
+}
+
 static void check_policy(json_t *checks, const struct world *world, const struct engine_view *view)
 {
-	if (!view->policy)
+	if (world->cluster_error)
+		check_add(checks, "policy", "bad", "", "%s%s", world->cluster_error,
+		        view->policy ? "" : "; no policy is in force");
+	else if (!view->policy)
 		check_add(checks, "policy", "bad",
 		        "mend the files; `overlayctl check` shows each fault",
 		        "no policy is in force");
@@ -293,6 +327,7 @@ int doctor_run(struct world *world, struct control_call *call, json_t **out)
 	check_plane(doctor->checks, world);
 	check_charon(doctor->checks, world);
 	check_policy(doctor->checks, world, &view);
+	check_bundle(doctor->checks, world);
 	check_firewall(doctor->checks, &view);
 	check_port(doctor->checks, &view);
 	check_mesh(doctor->checks, &view);

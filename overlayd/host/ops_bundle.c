@@ -212,7 +212,8 @@ static json_t *member_json(const struct world *world, const struct engine_member
 	                     !memcmp(member->applied.digest, head->digest, sizeof(head->digest))));
 	json_object_set_new(out, "said",
 	        member->said_mono_us >= 0 ? json_integer(time(NULL) - age_s) : json_null());
-	json_object_set_new(out, "release", status_text_json(member->release));
+	json_object_set_new(out, "release",
+	        status_text_json(member->self ? OVERLAYD_VERSION : member->release));
 	json_object_set_new(out, "why", status_text_json(member->session_text));
 	return out;
 }

@@ -182,6 +182,13 @@ static bool files_there(const struct world *world)
 	return !access(path, F_OK) || errno != ENOENT;
 }
 
+static void files_set(struct world *world, int err)
+{
+	world->files = !err                 ? WORLD_FILES_READ
+	               : files_there(world) ? WORLD_FILES_BROKEN
+	                                    : WORLD_FILES_NONE;
+}
+
 static void files_tell(const struct world *world, char **report)
 {
 	log_notice("the policy's files in %s differ from the signed bundle in force: sign them "
@@ -248,6 +255,7 @@ static int files_start(struct world *world)
 	bool last_good = false;
 	int err = files_read(world->options.config_dir, &policy, &report);
 
+	files_set(world, err);
 	if (err && !last_read(world->options.state_dir, &policy)) {
 		last_good = true;
 		err = 0;
@@ -324,6 +332,7 @@ static int files_reload(struct world *world, struct policyload_outcome *outcome)
 	char *report = NULL;
 	int err = files_read(world->options.config_dir, &policy, &report);
 
+	files_set(world, err);
 	report_log(err ? LOG_ERR : LOG_WARNING, report);
 	if (outcome)
 		outcome->report = report ? strdup(report) : NULL;

@@ -16,10 +16,16 @@ int session_sign(
         struct sessions *all, struct session_statement *statement, char *err, size_t err_size)
 {
 	uint8_t text[SESSION_STATEMENT_MAX], public_key[32], signature[64];
-	size_t len = session_statement_text(statement, text);
+	size_t len;
 	char *pem;
 	int rc;
 
+	/* Which release says so, for people. */
+	if (statement->kind == SESSION_APPLIED && !statement->body_len) {
+		statement->body_len = sizeof(OVERLAYD_VERSION) - 1;
+		memcpy(statement->body, OVERLAYD_VERSION, statement->body_len);
+	}
+	len = session_statement_text(statement, text);
 	ownkeys_signing(all->world, public_key);
 	if (len == all->signed_len && !memcmp(text, all->signed_text, len) &&
 	        !memcmp(public_key, all->signed_by, sizeof(public_key))) {

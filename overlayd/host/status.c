@@ -157,13 +157,11 @@ static json_t *plane_json(const struct world *world, const struct engine_view *v
 
 static const char *files_word(const struct world *world, bool bundle)
 {
-	if (!bundle)
-		return world->policy_error ? "broken" : "in force";
 	if (world->files == WORLD_FILES_NONE)
 		return "none";
 	if (world->files == WORLD_FILES_BROKEN)
 		return "broken";
-	return policyload_files_differ(world) ? "differ" : "in force";
+	return bundle && policyload_files_differ(world) ? "differ" : "in force";
 }
 
 static json_t *policy_json(const struct world *world, const struct engine_view *view)
@@ -190,6 +188,11 @@ static const char *node_state(
 	if (world->cluster_error)
 		snprintf(why, size, "%s%s", world->cluster_error,
 		        view->policy ? "" : "; until then no peer is let in");
+	else if (!view->policy && bundle.key && world->files == WORLD_FILES_NONE)
+		snprintf(why, size,
+		        "no signed bundle was loaded here yet, and there are no policy files: no "
+		        "peer is let in until one is (overlayctl bundle on another node, "
+		        "overlayctl load here)");
 	else if (!view->policy)
 		snprintf(why, size,
 		        "there is no valid policy and none was kept: no peer is let in and all "

@@ -42,7 +42,7 @@ expect "status" ctl head1 status
 expect_said 'bundle +serial 1, applied by 2 of 2 members, 1 session$' "says how far it is"
 expect "the tunnel is what it was" sa_up head1 node2
 expect "members" ctl head1 members
-expect_said '^node2 +1 .*up' "names the other, and what it has"
+expect_said '^node2 +1 .*up .* 0\.' "names the other, what it has, and its release"
 ctl head1 members --json >"$BED_DIR/json"
 expect "members --json is JSON" python3 -m json.tool "$BED_DIR/json"
 
@@ -150,6 +150,8 @@ expect_said 'not reachable, each gets it when it comes back: node3' "naming who 
 ctl head1 bundle >"$BED_DIR/five"
 expect "the new node is given the bundle" ctl node3 load "$BED_DIR/five"
 expect_within 'sa_up head1 node3 && sa_up node2 node3' 20 "and is a member"
+code 0 "doctor finds nothing bad where there are no policy files" ctl node3 doctor
+expect_said 'ok +bundle +serial 5 is in force and kept' "but a bundle"
 expect_within '[ "$(ctl head1 members --json | python3 -c "import json,sys; print(json.load(sys.stdin)[\"n_applied\"])")" = 3 ]' 20 "of whom all know what it has"
 inner=$(field node3 's["node"]["address4"]')
 tcp_server node3 "$inner" 15002
