@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define BLOCK 4096U
+#define RESERVE 1536U /* what the words of one effect take at most */
 #define KEEP_EFFECTS 1024U
 #define RECOVER_US 1000000
 
@@ -39,22 +40,31 @@ void cl_free(struct cluster *c, void *p, size_t size)
 	free(p);
 }
 
+/* A block with that much left; NULL: out of memory. */
+static struct cluster_block *arena_room(struct cluster *c, size_t want)
+{
+	struct cluster_block *b = c->arena;
+	size_t room = want > BLOCK ? want : BLOCK;
+
+	if (b && b->size - b->used >= want)
+		return b;
+	b = cl_alloc(c, sizeof(*b) + room);
+	if (!b)
+		return NULL;
+	b->size = room;
+	b->next = c->arena;
+	c->arena = b;
+	return b;
+}
+
 void *cl_arena(struct cluster *c, size_t size)
 {
 	size_t unit = sizeof(max_align_t), want = (size + unit - 1) / unit * unit;
-	struct cluster_block *b = c->arena;
+	struct cluster_block *b = arena_room(c, want);
 	void *p;
 
-	if (!b || b->size - b->used < want) {
-		size_t room = want > BLOCK ? want : BLOCK;
-
-		b = cl_alloc(c, sizeof(*b) + room);
-		if (!b)
-			return NULL;
-		b->size = room;
-		b->next = c->arena;
-		c->arena = b;
-	}
+	if (!b)
+		return NULL;
 	p = (char *)b->data + b->used;
 	b->used += want;
 	return p; /* zeroed: blocks are used once */
@@ -84,6 +94,8 @@ struct engine_effect *cl_effect(struct cluster *c, enum engine_effect_type type,
 {
 	struct engine_effect *fx;
 
+	if (!arena_room(c, RESERVE))
+		return NULL; /* its words would not find room */
 	if (c->n_fx == c->cap_fx) {
 		size_t cap = c->cap_fx ? c->cap_fx * 2 : 8;
 		struct engine_effect *v = cl_alloc(c, cap * sizeof(*v));
@@ -251,6 +263,9 @@ void cluster_unsaid(struct cluster *c)
 {
 	for (struct sess *s = c->sess_head; s; s = s->next)
 		s->greeted = false;
+	for (size_t i = 0; i < c->n_fx; i++)
+		if (c->fx[i].type == ENGINE_FX_SESSION_CLOSE)
+			c->unclosed[c->n_unclosed++ % UNCLOSED] = c->fx[i].session.session;
 	c->recover_at = c->now.mono_us + RECOVER_US;
 }
 

@@ -30,6 +30,7 @@
 #define IN_MAX 2U /* sessions that one peer may have opened to us */
 #define CAME_BURST 10U
 #define TELLERS 8U
+#define UNCLOSED 16U
 #define STRIKES 3U
 #define MSG_BURST 512
 #define MSG_RATE 200
@@ -183,6 +184,8 @@ struct cluster {
 	struct map sessions;
 	struct sess *sess_head, *sess_tail, *dirty, *extra;
 	size_t n_up;
+	uint64_t unclosed[UNCLOSED]; /* the host is to hear of these ends yet */
+	size_t n_unclosed;
 	bool sync_all;
 	int64_t dial_due, ending_due, slow_due;
 	int64_t serve_budget, serve_us;
@@ -288,7 +291,8 @@ void notes_tick(struct cluster *c);
 int64_t notes_wakeup(const struct cluster *c);
 
 /* statements.c */
-/* direct: on the member's own session. -EKEYREJECTED: not its signature; -EINVAL: it cannot be. */
+/* direct: on the member's own session. -EKEYREJECTED: not its signature; -EINVAL: it cannot be;
+ * -ENOMEM. */
 int statement_take(struct cluster *c, const struct session_statement *st, bool direct);
 void statement_forget(struct cluster *c, struct kept *k);
 void statements_state(struct cluster *c, struct session_msg *out); /* our own STATE */

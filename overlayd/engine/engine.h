@@ -45,6 +45,9 @@
  *   connection is loaded with a trap and nothing is initiated. Its SA comes up by the kernel's
  *   acquire at either end, and ends when it is idle: that is no fault. A trap has one address: when
  *   an acquire came to nothing, the next endpoint's is loaded.
+ * - With a cluster key (signed mode) only bundles count that it signed, once there was one: each is
+ *   verified and judged before anything follows from it, then in force at once. Seeds are joined
+ *   with everybody, whatever the rules allow. How bundles get about: cluster.h, session.h.
  * - Any `ovl.*` or "(unnamed)" IKE_SA that is not desired is terminated; SAs of other names are
  *   never touched, with one exception: where all SAs share one device (`shared`), one whose remote
  *   selectors cover overlay addresses is ended, and the peers whose addresses it covers are cut
@@ -494,7 +497,7 @@ struct engine_notice {
 
 struct engine_effect {
 	enum engine_effect_type type;
-	uint64_t id; /* never 0 but for notices; only rises */
+	uint64_t id; /* never 0 but for notices; no two have the same, over all steps */
 	bool twin; /* UNLOAD_CONN, TERMINATE by conn: also what is named `<conn>ENGINE_CONN_OLD` */
 	union {
 		struct engine_conn load;

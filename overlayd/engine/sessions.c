@@ -6,6 +6,7 @@
  */
 #include "engine/cluster_internal.h"
 
+#include <errno.h>
 #include <string.h>
 
 static struct sess *sess_find(const struct cluster *c, uint64_t id)
@@ -79,17 +80,33 @@ struct sess *sess_new(struct cluster *c, struct member *m, uint64_t id)
 	return s;
 }
 
+/* Without memory now it is said later. */
+static void close_unknown(struct cluster *c, uint64_t id)
+{
+	struct engine_effect *fx = cl_effect(c, ENGINE_FX_SESSION_CLOSE, true);
+
+	if (fx)
+		fx->session.session = id;
+	else
+		c->unclosed[c->n_unclosed++ % UNCLOSED] = id;
+}
+
+static void unclosed_tick(struct cluster *c)
+{
+	size_t n = c->n_unclosed < UNCLOSED ? c->n_unclosed : UNCLOSED;
+
+	c->n_unclosed = 0;
+	for (size_t i = 0; i < n; i++)
+		close_unknown(c, c->unclosed[i]);
+}
+
 void sess_close(struct cluster *c, struct sess *s, bool tell_host)
 {
 	struct member *m = s->m;
 	struct sess **p = &m->sessions;
-	struct engine_effect *fx;
 
-	if (tell_host && c->next_id) {
-		fx = cl_effect(c, ENGINE_FX_SESSION_CLOSE, true);
-		if (fx)
-			fx->session.session = s->node.key;
-	}
+	if (tell_host && c->next_id)
+		close_unknown(c, s->node.key);
 	while (*p != s)
 		p = &(*p)->peer_next;
 	*p = s->peer_next;
@@ -182,14 +199,6 @@ static void came_up(struct cluster *c, struct sess *s, const char *release)
 	        "A session with %s is open%s%s.", m->name, release && *release ? ", overlayd " : "",
 	        release ? release : "");
 	sess_dirty(c, s);
-}
-
-static void close_unknown(struct cluster *c, uint64_t id)
-{
-	struct engine_effect *fx = cl_effect(c, ENGINE_FX_SESSION_CLOSE, true);
-
-	if (fx)
-		fx->session.session = id;
 }
 
 /* A few at once, then one a second: each is greeted, and may be sent something. */
@@ -309,13 +318,19 @@ static bool budget_take(struct cluster *c, struct sess *s)
 static void on_state(struct cluster *c, struct sess *s, const struct session_msg *msg)
 {
 	const struct session_statement *st = &msg->statement;
+	int ret;
 
 	if (st->kind != SESSION_APPLIED || strcmp(st->node, s->m->name) != 0 ||
 	        !head_same(&st->head, &msg->head)) {
 		sess_violation(c, s, "sent a state that is not its own");
 		return;
 	}
-	if (statement_take(c, st, true)) {
+	ret = statement_take(c, st, true);
+	if (ret == -ENOMEM) {
+		sess_close(c, s, true); /* the next one begins with a state again */
+		return;
+	}
+	if (ret) {
 		sess_violation(c, s, "sent a state that its key did not sign");
 		return;
 	}
@@ -402,6 +417,8 @@ static void slow_tick(struct cluster *c)
 
 void sessions_tick(struct cluster *c)
 {
+	if (c->n_unclosed)
+		unclosed_tick(c);
 	calls_tick(c);
 	if (c->sync_all) {
 		c->sync_all = false;

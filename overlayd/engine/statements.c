@@ -133,7 +133,7 @@ int statement_take(struct cluster *c, const struct session_statement *st, bool d
 		return -EINVAL;
 	m = member_get(c, st->node);
 	if (!m)
-		return 0; /* of ourselves, or of nobody */
+		return c->oom ? -ENOMEM : 0; /* of ourselves, or of nobody */
 	k = st->kind == SESSION_APPLIED ? &m->applied : &m->rotate;
 	if (is_known(k, st)) {
 		k->said_us = direct ? c->now.mono_us : k->said_us;
@@ -145,8 +145,9 @@ int statement_take(struct cluster *c, const struct session_statement *st, bool d
 	if (!is_good(c, m, st))
 		return -EKEYREJECTED;
 	ret = put(c, k, st);
-	k->said_us = c->now.mono_us;
-	return ret == -ENOMEM ? 0 : ret;
+	if (!ret)
+		k->said_us = c->now.mono_us;
+	return ret;
 }
 
 /* The host adds the release and signs it. */

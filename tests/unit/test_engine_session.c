@@ -18,12 +18,15 @@ static void test_spread(void **state)
 	assert_int_equal(v.n_sessions, 3);
 	assert_int_equal(node_look(s.b, 2).n_sessions, 2);
 	memset(s.b->bytes, 0, sizeof(s.b->bytes));
+	memset(s.b->sent, 0, sizeof(s.b->sent));
 	node_give(s.b, 2, &s.f[2]);
 	pass(s.b, 20000);
 	all_have(&s, 2);
 	/* to two seeds, and each seed to the others: differences only */
 	assert_in_range(s.b->bytes[SESSION_BUNDLE], 1, 8 * 800);
 	assert_int_equal(s.b->sent[SESSION_WANT], 0);
+	/* c to both seeds; a to b and d, and b to a and d, for neither knows of the other yet */
+	assert_int_equal(s.b->sent[SESSION_BUNDLE], 2 + 2 + 2);
 	pass(s.b, US);
 	v = node_look(s.b, 0);
 	assert_int_equal(v.n_members, 4 + 20);
