@@ -431,6 +431,83 @@ out:
 	return ret;
 }
 
+/* ---- another key */
+
+static bool is_rekeyed(const struct policy *policy, const struct policy_rekey *rekey,
+        const struct policy_peer *before)
+{
+	const struct policy_peer *peer = policy_peer_by_name(policy, rekey->name);
+
+	return peer && memcmp(&peer->key, &rekey->key, sizeof(peer->key)) == 0 &&
+	       peer->has_old_key &&
+	       memcmp(&peer->old_key, &rekey->old_key, sizeof(peer->key)) == 0 &&
+	       peer->old_until == rekey->old_until &&
+	       memcmp(&peer->addr4, &before->addr4, sizeof(peer->addr4)) == 0 &&
+	       memcmp(&peer->addr6, &before->addr6, sizeof(peer->addr6)) == 0;
+}
+
+static int rekey_by_hand(struct edit *edit, const struct policy_peer *peer)
+{
+	char address[INET6_ADDRSTRLEN];
+
+	policy_addr_print(&peer->addr6, address, sizeof(address));
+	pol_report_fault(edit->report, peer->where,
+	        "the key of %s cannot be changed safely in these lines: write by hand key (the new "
+	        "one), old_key (the present one), old_until (soon) and `address6: \"%s\"`, and "
+	        "raise `serial`",
+	        peer->name, address);
+	return -EINVAL;
+}
+
+static int rekey_prepare(
+        struct edit *edit, const struct policy_rekey *rekey, const struct policy_peer *peer)
+{
+	struct policy_file *file = file_find(edit, peer->where.file);
+	int ret = pol_rekey_text(file, peer, &rekey->key, rekey->old_until);
+
+	if (ret == -EINVAL)
+		return rekey_by_hand(edit, peer);
+	if (ret)
+		return pol_report_errno(
+		        edit->report, peer->where.file, ret, "this file cannot be changed");
+	ret = serial_raise(edit);
+	if (ret == 0)
+		ret = edit_check(edit);
+	if (ret == 0 && !is_rekeyed(edit->new, rekey, peer))
+		ret = rekey_by_hand(edit, peer);
+	return ret;
+}
+
+int policy_edit_rekey(const char *dir, const struct policy_rekey *rekey, struct policy **out,
+        struct policy_report *report)
+{
+	struct policy_where where = {MAIN_FILE, 0, 0};
+	const struct policy_peer *peer;
+	struct edit edit;
+	int ret = edit_open(&edit, dir, report);
+
+	if (ret)
+		goto out;
+	peer = policy_peer_by_name(edit.old, rekey->name);
+	if (!peer || memcmp(&peer->key, &rekey->old_key, sizeof(peer->key)) != 0) {
+		pol_report_fault(report, peer ? peer->where : where,
+		        peer ? "%s has another key than the one that is to be replaced: was it "
+		               "changed already?"
+		             : "there is no peer '%.63s'",
+		        rekey->name);
+		ret = -ENOENT;
+		goto out;
+	}
+	ret = rekey_prepare(&edit, rekey, peer);
+	if (ret == 0)
+		ret = revoke_write(&edit, peer->where.file, false);
+	if (ret == 0)
+		edit_done(&edit, out);
+out:
+	edit_close(&edit);
+	return ret;
+}
+
 /* ---- raise */
 
 int policy_edit_raise(const char *dir, struct policy **out, struct policy_report *report)

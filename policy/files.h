@@ -23,6 +23,10 @@ int pol_file_splice(struct policy_file *file, size_t at, size_t n, const char *t
 /* Declares in `file` (policy.yaml) the roles that only `leaving` held and that rules name. */
 int pol_roles_keep(
         struct policy_file *file, const struct policy *policy, const struct policy_peer *leaving);
+/* The peer's key becomes its old one until then, `key` its key; its addresses stay. -EINVAL: the
+ * text is not laid out so that it can be done; then it is of no use any more. */
+int pol_rekey_text(struct policy_file *file, const struct policy_peer *peer,
+        const struct policy_key *key, int64_t old_until);
 /* Is this the name of a file that is read in peers.d? */
 bool pol_file_counts(const char *name);
 

@@ -54,6 +54,19 @@ int policy_edit_approve(const char *dir, const struct policy_approval *approval,
 int policy_edit_revoke(
         const char *dir, const char *name, struct policy **out, struct policy_report *report);
 
+/*
+ * A peer of that name and key gets another key, and keeps its addresses; the old key counts until
+ * old_until (epoch seconds). Raises the serial. -ENOENT: there is no such peer, or it has another
+ * key than old_key. Where the lines cannot be told apart it refuses and says which to write by hand.
+ */
+struct policy_rekey {
+	const char *name;
+	struct policy_key old_key, key;
+	int64_t old_until;
+};
+int policy_edit_rekey(const char *dir, const struct policy_rekey *rekey, struct policy **out,
+        struct policy_report *report);
+
 /* Raises the serial in policy.yaml by one, and nothing else. */
 int policy_edit_raise(const char *dir, struct policy **out, struct policy_report *report);
 

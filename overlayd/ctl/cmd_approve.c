@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "ctl/edit.h"
+#include "ctl/secret.h"
+#include "policy/voucher.h"
 
 #define LIST_MAX 64
 
+#define OVERLAP_S 600 /* an old key counts so long */
+
 struct lists {
+	const char *voucher;
+	int64_t overlap;
 	const char *roles[LIST_MAX];
 	const char *endpoints[LIST_MAX];
 	char key[1024];
@@ -13,7 +21,15 @@ struct lists {
 
 static int option_take(int option, struct policy_approval *approval, struct lists *lists)
 {
+	char *end;
+
 	switch (option) {
+	case 'v':
+		lists->voucher = optarg;
+		return 0;
+	case 'o':
+		lists->overlap = strtol(optarg, &end, 10);
+		return *end || lists->overlap < 1 || lists->overlap > POLICY_OLD_KEY_MAX_S ? -2 : 0;
 	case 'a':
 		approval->address = optarg;
 		return 0;
@@ -52,10 +68,56 @@ static bool key_join(char *key, size_t size, char **words, int n)
 	return len < size;
 }
 
+static int voucher_read(struct ctl *ctl, const char *path, struct policy_voucher *out)
+{
+	char err[256];
+	size_t len;
+	char *text;
+	int rc = secret_file_read(ctl, path, POLICY_VOUCHER_LINE_MAX, &text, &len);
+
+	if (rc)
+		return rc;
+	if (policy_voucher_parse(text, len, out, err, sizeof(err))) {
+		ctl_error(ctl, "%s: %s", path, err);
+		rc = CTL_FAILED;
+	}
+	free(text);
+	return rc;
+}
+
+/* The word of a node that it changes its key: what is asked of the admin is just to confirm it. */
+static int rekey(struct edit *edit, const struct lists *lists, int argc, char **argv)
+{
+	char written[192], fingerprint[POLICY_FINGERPRINT_LEN];
+	const char *name = argv[optind];
+	struct policy_voucher voucher;
+	struct policy_rekey change;
+	int rc = voucher_read(edit->ctl, lists->voucher, &voucher);
+
+	if (rc)
+		return rc;
+	change = (struct policy_rekey){
+	        name, voucher.old_key, voucher.key, time(NULL) + lists->overlap};
+	if (strcmp(voucher.name, name) != 0) {
+		ctl_error(edit->ctl, "%s: it is of %s, not of %s", lists->voucher, voucher.name,
+		        name);
+		return CTL_FAILED;
+	}
+	rc = edit_begin(edit, name, argc, argv);
+	if (rc)
+		return rc;
+	policy_key_fingerprint(&voucher.key, fingerprint);
+	if (edit->old && strcmp(edit->old->cluster, voucher.cluster) != 0)
+		ctl_error(edit->ctl, "warning: the voucher is of cluster %s", voucher.cluster);
+	rc = policy_edit_rekey(edit->ctl->config, &change, &edit->new_policy, &edit->report);
+	snprintf(written, sizeof(written), "%s has the new key %s", name, fingerprint);
+	return edit_end(edit, rc, written);
+}
+
 static int run_approve(struct ctl *ctl, int argc, char **argv)
 {
 	struct policy_approval approval = {0};
-	struct lists lists = {0};
+	struct lists lists = {.overlap = OVERLAP_S};
 	struct edit edit;
 	char written[128];
 	int option, rc;
@@ -65,9 +127,18 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 		rc = edit_option(&edit, option);
 		if (rc == -2)
 			return CTL_USAGE;
-		if (rc == -1 && option_take(option, &approval, &lists) < 0)
+		if (rc == -1)
+			rc = option_take(option, &approval, &lists);
+		if (rc == -2)
+			return ctl_usage(
+			        ctl, "--overlap takes seconds, up to %u", POLICY_OLD_KEY_MAX_S);
+		if (rc < 0)
 			return ctl_usage(ctl, "more than %d roles or endpoints", LIST_MAX);
 	}
+	if (lists.voucher && argc - optind != 1)
+		return ctl_usage(ctl, "--voucher goes with NAME alone");
+	if (lists.voucher)
+		return rekey(&edit, &lists, argc, argv);
 	if (argc - optind < 2)
 		return ctl_usage(ctl, "NAME and KEY are needed");
 	if (argc - optind > 4 ||
@@ -92,13 +163,15 @@ static const struct option options[] = {
         {"endpoint", required_argument, NULL, 'e'},
         {"until", required_argument, NULL, 'u'},
         {"hours", required_argument, NULL, 'h'},
+        {"voucher", required_argument, NULL, 'v'},
+        {"overlap", required_argument, NULL, 'o'},
         EDIT_OPTIONS,
         {0},
 };
 
 const struct ctl_command ctl_cmd_approve = {
         .name = "approve",
-        .args = "NAME KEY [OPTION...]",
+        .args = "NAME KEY|--voucher FILE [OPTION...]",
         .summary = "let a node in: add it to the policy, and tell the daemon",
         .help = "KEY is the node's public key as overlayctl id prints it there: \"ssh-ed25519 "
                 "AAAA...\"\n\n"
@@ -107,7 +180,9 @@ const struct ctl_command ctl_cmd_approve = {
                 "  --role ROLE      a role; may be given several times\n"
                 "  --endpoint HOST  where others reach it; may be given several times\n"
                 "  --until DATE     the last day it may take part: 2026-12-31\n"
-                "  --hours HOURS    when it may take part: \"Mon-Fri 18:00-08:00\"\n\n" EDIT_HELP
+                "  --hours HOURS    when it may take part: \"Mon-Fri 18:00-08:00\"\n"
+                "  --voucher FILE   what `overlayctl rotate` printed there: it changes its key\n"
+                "  --overlap SEC    then: so long its old key counts too (600)\n\n" EDIT_HELP
                 "Writes peers.d/NAME.yaml and raises the serial, but only if the policy is good "
                 "with it.\n"
                 "With a key it is signed, and goes to all members. Without, the policy of other "

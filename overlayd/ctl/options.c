@@ -34,6 +34,7 @@ const struct ctl_command *const ctl_commands[] = {
         &ctl_cmd_init,
         &ctl_cmd_id,
         &ctl_cmd_key,
+        &ctl_cmd_rotate,
         &ctl_cmd_sign,
         &ctl_cmd_load,
         &ctl_cmd_bundle,

@@ -3,8 +3,16 @@
 #include "policy_bed.h"
 
 #include <stdbool.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/evp.h>
 
 #include "policy/bundle.h"
+#include "policy/policy_edit.h"
+#include "policy/voucher.h"
+
+#define ADDR6 "fd2e:8e71:fefa:a1c3:9212:ec9d:cb9a:f791" /* of KEY1 in cluster hpc */
 
 #define ISSUED 1700000000 /* 2023-11-14T22:13:20Z */
 #define PEERS                                                                                      \
@@ -435,6 +443,184 @@ static void test_next_faults(void **state)
 	policy_unref(policy);
 }
 
+/* ---- vouchers */
+
+static void raw_pair(unsigned char seed, uint8_t private_key[32], struct policy_key *key)
+{
+	EVP_PKEY *pkey;
+	size_t len = sizeof(key->raw);
+
+	memset(private_key, seed, 32);
+	pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key, 32);
+	assert_int_equal(EVP_PKEY_get_raw_public_key(pkey, key->raw, &len), 1);
+	EVP_PKEY_free(pkey);
+}
+
+static void raw_sign(const uint8_t private_key[32], const void *data, size_t len, uint8_t sig[64])
+{
+	EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, private_key, 32);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	size_t n = 64;
+
+	assert_int_equal(EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey), 1);
+	assert_int_equal(EVP_DigestSign(ctx, sig, &n, data, len), 1);
+	EVP_MD_CTX_free(ctx);
+	EVP_PKEY_free(pkey);
+}
+
+static void test_voucher(void **state)
+{
+	struct policy_voucher v = {.cluster = "hpc", .name = "node1"}, got, none = {0};
+	uint8_t old[32], new_key[32], words[POLICY_VOUCHER_WORDS_MAX];
+	char line[POLICY_VOUCHER_LINE_MAX], bad[POLICY_VOUCHER_LINE_MAX], err[256];
+	size_t len, n;
+
+	(void)state;
+	raw_pair(1, old, &v.old_key);
+	raw_pair(2, new_key, &v.key);
+	n = policy_voucher_words(&v, words);
+	assert_int_equal(n, strlen("overlayd rotate v1\n") + 4 + 6 + 64);
+	raw_sign(old, words, n, v.by_old);
+	raw_sign(new_key, words, n, v.by_new);
+	policy_voucher_print(&v, line);
+	len = strlen(line);
+	assert_int_equal(policy_voucher_parse(line, len, &got, err, sizeof(err)), 0);
+	assert_memory_equal(&got, &v, sizeof(v));
+	assert_int_equal(policy_voucher_parse(line, len - 1, &got, err, sizeof(err)), 0);
+	/* No byte of it can be changed, but the newline. */
+	got = none;
+	for (size_t i = 0; i + 1 < len; i++) {
+		memcpy(bad, line, len + 1);
+		bad[i] ^= 1;
+		assert_int_not_equal(policy_voucher_parse(bad, len, &got, err, sizeof(err)), 0);
+		assert_int_equal(policy_voucher_parse(line, i, &got, err, sizeof(err)), -EINVAL);
+	}
+	assert_memory_equal(&got, &none, sizeof(none));
+	/* Who has the new key only, or the old one only, gets nowhere. */
+	memcpy(v.by_old, v.by_new, sizeof(v.by_old));
+	policy_voucher_print(&v, bad);
+	assert_int_equal(
+	        policy_voucher_parse(bad, strlen(bad), &got, err, sizeof(err)), -EKEYREJECTED);
+	raw_sign(old, words, n, v.by_old);
+	memcpy(v.by_new, v.by_old, sizeof(v.by_new));
+	policy_voucher_print(&v, bad);
+	assert_int_equal(
+	        policy_voucher_parse(bad, strlen(bad), &got, err, sizeof(err)), -EKEYREJECTED);
+}
+
+/* ---- in the files */
+
+static char *file_of(const char *path)
+{
+	char *text = calloc(1, 4096);
+	FILE *in = fopen(path, "r");
+
+	assert_non_null(in);
+	assert_true(fread(text, 1, 4095, in) > 0);
+	fclose(in);
+	return text;
+}
+
+static void file_make(const char *path, const char *text)
+{
+	FILE *out = fopen(path, "w");
+
+	assert_non_null(out);
+	fputs(text, out);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* A peer's entry, twice given another key; what the file says then. */
+static void rekeyed(const char *entry, const char *expected)
+{
+	char dir[] = "/tmp/ovl-rekey-XXXXXX", main_path[64], peers[64], path[64], *text;
+	struct policy_rekey change = {"node1", .old_until = 1700000600};
+	struct policy *policy = NULL;
+	struct policy_report report;
+	struct policy_addr addr6;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(main_path, sizeof(main_path), "%s/policy.yaml", dir);
+	snprintf(peers, sizeof(peers), "%s/peers.d", dir);
+	snprintf(path, sizeof(path), "%s/peers.d/node1.yaml", dir);
+	assert_int_equal(mkdir(peers, 0700), 0);
+	file_make(main_path, "cluster: hpc\nserial: 7\noverlay: 10.77.0.0/16\n");
+	file_make(path, entry);
+	assert_int_equal(policy_key_parse(KEY1, &change.old_key, NULL), 0);
+	assert_int_equal(policy_key_parse(KEY2, &change.key, NULL), 0);
+	policy_ula_address("hpc", &change.old_key, &addr6);
+	policy_report_init(&report);
+	assert_int_equal(policy_edit_rekey(dir, &change, &policy, &report), 0);
+	assert_int_equal(policy->serial, 8);
+	assert_memory_equal(&policy->peers[0].addr6, &addr6, sizeof(addr6));
+	policy_unref(policy);
+	/* That key is not there any more. */
+	assert_int_equal(policy_edit_rekey(dir, &change, &policy, &report), -ENOENT);
+	policy_report_clear(&report);
+	change.old_key = change.key;
+	assert_int_equal(policy_key_parse(KEY3, &change.key, NULL), 0);
+	change.old_until += 60;
+	policy_report_init(&report);
+	assert_int_equal(policy_edit_rekey(dir, &change, &policy, &report), 0);
+	assert_int_equal(policy->serial, 9);
+	assert_memory_equal(&policy->peers[0].addr6, &addr6, sizeof(addr6));
+	policy_unref(policy);
+	policy_report_clear(&report);
+	text = file_of(path);
+	assert_string_equal(text, expected);
+	free(text);
+	unlink(path);
+	rmdir(peers);
+	unlink(main_path);
+	rmdir(dir);
+}
+
+static void test_rekey(void **state)
+{
+	(void)state;
+	rekeyed("# the node in the corner\nnode1:\n  key: \"" KEY1
+	        " node1\" # its own\n  address: 10.77.0.17\n",
+	        "# the node in the corner\nnode1:\n  key: \"" KEY3
+	        " node1\" # its own\n  old_key: \"" KEY2
+	        "\"\n  old_until: \"2023-11-14T22:24:20Z\"\n  address6: \"" ADDR6
+	        "\"\n  address: 10.77.0.17\n");
+	rekeyed("node1: { key: '" KEY1 " node1', address: 10.77.0.17 } # flow\n",
+	        "node1: { key: '" KEY3 " node1', old_key: \"" KEY2
+	        "\", old_until: \"2023-11-14T22:24:20Z\", address6: \"" ADDR6
+	        "\", address: 10.77.0.17 } # flow\n");
+	rekeyed("node1:\n    address: 10.77.0.17\n    key: " KEY1 "\n",
+	        "node1:\n    address: 10.77.0.17\n    key: " KEY3 "\n    old_key: \"" KEY2
+	        "\"\n    old_until: \"2023-11-14T22:24:20Z\"\n    address6: \"" ADDR6 "\"\n");
+}
+
+/* Where it cannot be done in place nothing is touched, and what to write is said. */
+static void test_rekey_by_hand(void **state)
+{
+	static const char main_text[] = "cluster: hpc\nserial: 7\noverlay: 10.77.0.0/16\npeers:\n"
+	                                "  # was " KEY1 "\n"
+	                                "  node1: { key: '" KEY1 "', address: 10.77.0.17 }\n";
+	char dir[] = "/tmp/ovl-rekey-XXXXXX", path[64], *text;
+	struct policy_rekey change = {"node1", .old_until = 1700000600};
+	struct policy *policy = NULL;
+	struct policy_report report;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/policy.yaml", dir);
+	file_make(path, main_text);
+	assert_int_equal(policy_key_parse(KEY1, &change.old_key, NULL), 0);
+	assert_int_equal(policy_key_parse(KEY2, &change.key, NULL), 0);
+	policy_report_init(&report);
+	assert_int_equal(policy_edit_rekey(dir, &change, &policy, &report), -EINVAL);
+	assert_non_null(strstr(report.faults[0].message, "address6: \"" ADDR6 "\""));
+	policy_report_clear(&report);
+	text = file_of(path);
+	assert_string_equal(text, main_text);
+	free(text);
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +634,9 @@ int main(void)
 	        cmocka_unit_test(test_restarts),
 	        cmocka_unit_test(test_kept),
 	        cmocka_unit_test(test_next_faults),
+	        cmocka_unit_test(test_voucher),
+	        cmocka_unit_test(test_rekey),
+	        cmocka_unit_test(test_rekey_by_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
