@@ -52,18 +52,12 @@ expect "head1 knows node17 by its key" only head1 "$OLD_ID"
 cp -p "$BED_DIR/node17/state/node.key" "$BED_DIR/stolen.key"
 
 # The new key beside the old one, and in the policy: at node17 last.
-(umask 077 && openssl genpkey -algorithm ed25519 -out "$BED_DIR/node17/state/node.key.next" 2>/dev/null)
-NEW_ID=$(id_of "$BED_DIR/node17/state/node.key.next")
-cp "$BED_DIR/node17/state/node.key.next" "$BED_DIR/new.key"
-key_of() {
-	printf 'ssh-ed25519 %s' "$({
-		printf '\0\0\0\13ssh-ed25519\0\0\0\40'
-		openssl pkey -in "$1" -pubout -outform DER | tail -c 32
-	} | base64 -w0)"
-}
-UNTIL=$(date -u -d "+$((25 * BED_SLOW)) seconds" +%Y-%m-%dT%H:%M:%SZ)
-echo "node17: { key: \"$(key_of "$BED_DIR/new.key") node17\", old_key: \"$OLD\", old_until: $UNTIL, address: 10.77.0.17,
-  address6: \"$SIX\", site: aws, endpoints: [$(underlay node17)], roles: [exec] }" >"$BED_DIR/policy/peers.d/node17.yaml"
+ctl node17 rotate >"$BED_DIR/voucher" 2>"$BED_DIR/rotate.err" || fail "rotate: $(cat "$BED_DIR/rotate.err")"
+cp -p "$BED_DIR/node17/state/node.key.next" "$BED_DIR/new.key"
+NEW_ID=$(id_of "$BED_DIR/new.key")
+expect "the signer confirms it" "$BED_B/overlayctl" --config "$BED_DIR/policy" --socket "$BED_DIR/none" \
+	approve node17 --voucher "$BED_DIR/voucher" --overlap $((25 * BED_SLOW))
+expect "the address stays" grep -qF "address6: \"$SIX\"" "$BED_DIR/policy/peers.d/node17.yaml"
 policy_push head1
 expect_within "ctl head1 diff | grep -q nothing || ctl head1 status --json | grep -q node17" 5 "head1 has the new policy"
 expect_for 'only head1 '"$OLD_ID" 2 "head1 has the new policy, and the tunnel of the old key stays"
@@ -75,7 +69,6 @@ tcp_client node17 "$(six head1)" 15001 six
 tcp_client node18 10.77.0.17 15002 from18
 
 policy_push node17
-ctl node17 reload >"$BED_DIR/reload" 2>&1
 expect_within 'only head1 '"$NEW_ID" 10 "node17 has moved to the new key"
 expect "the connections live" client_flows node17 four
 expect "over IPv6 too" client_flows node17 six
