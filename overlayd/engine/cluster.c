@@ -203,7 +203,7 @@ void cluster_step_begin(struct cluster *c, struct engine_time now, uint64_t *nex
 	c->next_id = next_id;
 	c->oom = false;
 	arena_free(c);
-	c->state_msg = NULL;
+	c->state_msg = c->push_msg = NULL;
 	c->n_fx = 0;
 	if (c->cap_fx > KEEP_EFFECTS) {
 		cl_free(c, c->fx, c->cap_fx * sizeof(*c->fx));

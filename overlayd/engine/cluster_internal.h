@@ -208,7 +208,8 @@ struct cluster {
 	size_t n_fx, cap_fx;
 	struct engine_effects out;
 	struct cluster_block *arena;
-	struct session_msg *state_msg; /* of this step */
+	struct session_msg *state_msg, *push_msg; /* of this step, for many */
+	struct session_head push_base;
 };
 
 static inline bool head_same(const struct session_head *a, const struct session_head *b)

@@ -275,12 +275,18 @@ bool sess_send(struct cluster *c, struct sess *s, const struct session_msg *msg,
  */
 static void push(struct cluster *c, struct sess *s)
 {
-	struct session_msg *msg;
+	struct session_msg *msg = c->push_msg;
 
 	if (!s->has_state || s->theirs.serial >= c->head.serial || !(c->self_seed || c->from_admin))
 		return;
-	msg = cl_arena(c, sizeof(*msg));
-	if (msg && bundle_payload(c, &s->theirs, true, msg) && msg->len <= SESSION_SMALL_MAX)
+	if (!msg || !head_same(&c->push_base, &s->theirs)) { /* nearly all have the same */
+		msg = cl_arena(c, sizeof(*msg));
+		if (!msg || !bundle_payload(c, &s->theirs, true, msg))
+			return;
+		c->push_msg = msg;
+		c->push_base = s->theirs;
+	}
+	if (msg->len <= SESSION_SMALL_MAX)
 		sess_send(c, s, msg, false);
 }
 
