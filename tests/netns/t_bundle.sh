@@ -27,10 +27,22 @@ state() { field "$1" 's["state"]'; }
 why() { ctl "$1" status >"$BED_DIR/last" 2>&1; }
 restart() { overlayd_kill "$1"; overlayd_start "$1"; }
 
+code() { # CODE WHAT COMMAND…
+	local want=$1 what=$2 rc
+	shift 2
+	"$@" >"$BED_DIR/last" 2>&1
+	rc=$?
+	if [ $rc = "$want" ]; then pass "$what (exit $rc)"; else fail "$what: exit $rc, not $want: $(head -c 400 "$BED_DIR/last")"; fi
+}
+
 # ---- from the key to a policy in force
 
 expect "the cluster's key" octl key --no-passphrase "$key"
 up head1 node2
+octl sign --key "$key" "$BED_DIR/policy" >"$BED_DIR/zero" 2>/dev/null
+code 5 "a node without a cluster key takes no bundle" ctl head1 load "$BED_DIR/zero"
+expect_said 'bring the signer.s cluster.pub' "and says what is missing"
+code 1 "members without a bundle" ctl head1 members
 for x in head1 node2; do cp "$BED_DIR/cluster.pub" "$BED_DIR/$x/etc/"; done
 expect_within '[ "$(serial head1)" = 0 ]' 10 "a key, and no bundle yet: the files are in force"
 await 'sa_up head1 node2' 20 "tunnel"
@@ -84,13 +96,6 @@ expect_within 'in_force node2 3' 10 "everywhere"
 
 # ---- what is refused
 
-code() { # CODE WHAT COMMAND…
-	local want=$1 what=$2 rc
-	shift 2
-	"$@" >"$BED_DIR/last" 2>&1
-	rc=$?
-	if [ $rc = "$want" ]; then pass "$what (exit $rc)"; else fail "$what: exit $rc, not $want: $(head -c 400 "$BED_DIR/last")"; fi
-}
 refused() { # WHAT PATTERN FILE
 	code 5 "refused: $1" ctl node2 load "$3"
 	expect_said "$2" "and why"
