@@ -62,8 +62,17 @@ forge() { # SRC WHAT FIRST-SEQUENCE-NUMBER: into node17's own SA
 before=$(drops head1 denied-in)
 forge 10.77.0.17 tcp:22 100000
 expect_within '[ "$(drops head1 denied-in)" -ge '$((before + 5))' ]' 3 "P4: sealed by itself, to another's port: dropped and counted"
+refusals() { n head1 awk '/^XfrmIn(TmplMismatch|NoPols|PolError)/ { n += $2 } END { print n + 0 }' /proc/net/xfrm_stat 2>/dev/null; }
+before=$(refusals)
 forge 10.77.0.18 tcp:22 200000
-expect_within "grep -q 'discarding inbound IP packet 10.77.0.18' $BED_DIR/head1/charon.log" 3 "P4: sealed, from another's address: dropped"
+refused() { # by whoever opens what is sealed: the SA is not for that address
+	if kernel_esp; then
+		[ "$(refusals)" -ge $((before + 5)) ]
+	else
+		grep -q 'discarding inbound IP packet 10.77.0.18' "$BED_DIR/head1/charon.log"
+	fi
+}
+expect_within refused 3 "P4: sealed, from another's address: dropped"
 forge 10.77.0.17 udp:9001 300000
 expect_within "n head1 nft list table inet overlayd | grep -qE 'udp.*counter packets [1-9].* exec>head tick'" 3 "P4: (to an allowed port the same forger gets through)"
 thaw node17 overlayd
@@ -88,13 +97,17 @@ udp_client node17 10.77.0.1 9000 udp1
 udp_client node17 10.77.0.2 9000 udp2
 tcp_client node18 10.77.0.1 17001 other
 FLOWS="node17:a node17:b node17:six head1:back1 head2:back2 node17:udp1 node17:udp2"
+end_of() { case $1 in b | back2 | udp2) echo head2 ;; *) echo head1 ;; esac; }
 for f in $FLOWS; do client_flows ${f%:*} ${f#*:} || fail "$f flows before"; done
 
 # node17's charon goes on: what stops the flows is the other ends alone.
 unpeer node17
 policy_line 's/serial: 1/serial: 2/'
-T0=$(mono_ms)
-policy_push head1 head2 node18
+declare -A told # when that node had the policy, in ms
+for x in head1 head2 node18; do
+	policy_push $x
+	told[$x]=$(mono_ms)
+done
 expect_within 'sa_none head1 node17 && sa_none head2 node17 && sa_none node18 node17' 3 "C7: SAs are gone on all peers"
 for h in head1 head2; do
 	expect_within "client_ended $h back${h#head}" 2 "C7: $h's own program is told"
@@ -102,8 +115,8 @@ for h in head1 head2; do
 done
 expect_within "grep -q 'ended fd' $BED_DIR/head1/tcp-15001.log" 2 "C7: over IPv6 too"
 for f in $FLOWS; do
-	late=$(($(last_beat ${f%:*} ${f#*:}) - T0))
-	expect "C7: the last answer on ${f#*:} came ${late} ms after" between $late -2000 $((1000 * BED_SLOW))
+	late=$(($(last_beat ${f%:*} ${f#*:}) - ${told[$(end_of ${f#*:})]}))
+	expect "C7: the last answer on ${f#*:} came ${late} ms after" between $late -30000 $((1000 * BED_SLOW))
 done
 expect "C7: node18 flows on" client_flows node18 other
 expect_not "C7: without a gap" grep -qE 'gap [1-9]' "$BED_DIR/node18/client-other.log"
