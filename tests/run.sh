@@ -11,7 +11,8 @@
 #   lint      clang-format, cppcheck, shell syntax                with the ASan build, but for those
 #   layering  who may include whom (design 2)                     that measure (BED_MEASURES)
 #   fuzz      libFuzzer on every kept corpus, then FUZZ_SECONDS (10) of new inputs
-#   sim       SIM_SEEDS (40) short simulations; SIM_ASAN_SEEDS (8) more in phase asan
+#   sim       SIM_SEEDS (40) short simulations of engines, and of clusters, a large one too, and
+#             what one approval costs by size; SIM_ASAN_SEEDS (8) more in phase asan
 #
 # Every item's output goes to $LOGS; it is removed when all passed. An item passes by TAP lines
 # with a plan, or, without TAP, by its exit status (0 passed, 77 skipped). Skipped is not passed:
@@ -205,6 +206,10 @@ phase_sim() {
 	finish
 	item sim/seeds 400 make -s B="$B" sim SEEDS="$SIM_SEEDS"
 	item sim/broken-engines 400 make -s B="$B" sim-broken
+	item sim/clusters 400 "$B/tests/simcluster" --seeds "$SIM_SEEDS"
+	item sim/cluster-of-600 400 "$B/tests/simcluster" --nodes 600 --minutes 2
+	item sim/broken-clusters 400 make -s B="$B" simcluster-broken
+	item sim/scale 400 "$B/tests/simcluster" --scale --nodes 1000
 }
 
 phase_asan() {
@@ -212,6 +217,7 @@ phase_asan() {
 	finish
 	units_of asan "$BSAN"
 	item asan/sim 120 "$BSAN/tests/sim" --seed 1000 --seeds "$SIM_ASAN_SEEDS" --hours 1
+	item asan/simcluster 240 "$BSAN/tests/simcluster" --seed 1000 --seeds "$SIM_ASAN_SEEDS" --minutes 4
 }
 
 phase_netns() {

@@ -12,7 +12,7 @@ $(B)/tests/bench/%: $(B)/obj/tests/bench/%.o $(LIBS)
 
 .SECONDARY: $(patsubst tests/bench/%.c,$(B)/obj/tests/bench/%.o,$(wildcard tests/bench/*.c))
 
-bench-programs: $(BENCHES)
+bench-programs: $(BENCHES) $(B)/tests/simcluster
 
 bench: deps
 	@$(MAKE) --no-print-directory all bench-programs

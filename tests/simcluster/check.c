@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MANY 100
 #define WINDOW_US (10 * US)
 #define EXTRAS_MAX 12 /* sessions beside those to seeds that a node may have opened */
 
@@ -140,14 +141,30 @@ static void check_bounds(struct swarm *w, struct node *n)
 	check_rate(w, n);
 }
 
+/* Looking counts the members, so where there are many it is done when there is something to see. */
+static bool is_due(struct swarm *w, struct node *n)
+{
+	const char *file = NULL;
+	size_t len = 0;
+	bool same;
+
+	if (cluster_file(n->cl, &file, &len))
+		file = NULL;
+	same = file == n->seen_file && n->force >= 0;
+	n->seen_file = file;
+	return !same || w->n_nodes <= MANY || w->steps % 64 == 0;
+}
+
 void check_step(struct swarm *w, struct node *n)
 {
 	struct engine_bundle_view v;
 
 	if (w->rule)
 		return;
-	cluster_look(n->cl, &v);
-	check_force(w, n, &v);
+	if (is_due(w, n)) {
+		cluster_look(n->cl, &v);
+		check_force(w, n, &v);
+	}
 	check_views(w, n);
 	check_bounds(w, n);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Thousands of nodes open the same few bundles. Each distinct file is opened once, by the real
- * bundle_open(), and each delta applied once; the answers are remembered, failures too.
+ * bundle_open(), each delta applied once and each signature verified once; the answers are
+ * remembered, failures of the first two, too. Texts are kept once for all.
  */
 #include "tests/simcluster/swarm.h"
 
@@ -39,16 +40,27 @@ struct kept { /* one text for all who keep it */
 	size_t len, refs;
 };
 
+struct verified { /* a good signature */
+	UT_hash_handle hh;
+	uint64_t hash;
+	struct policy_key key;
+	uint8_t sig[64];
+	size_t len;
+	uint8_t text[];
+};
+
 struct memo {
+	struct verified *verified;
 	struct kept *by_text, *by_place;
 	struct opened opened[REMEMBERED];
 	struct patched patched[REMEMBERED];
 	size_t next_opened, next_patched;
 };
 
-static uint64_t hash(const char *p, size_t len)
+static uint64_t hash_more(uint64_t h, const void *data, size_t len)
 {
-	uint64_t h = 0xcbf29ce484222325ULL ^ len, v;
+	const uint8_t *p = data;
+	uint64_t v;
 
 	for (; len >= 8; p += 8, len -= 8) {
 		memcpy(&v, p, 8);
@@ -56,8 +68,18 @@ static uint64_t hash(const char *p, size_t len)
 		h ^= h >> 29;
 	}
 	for (; len; p++, len--)
-		h = (h ^ (uint8_t)*p) * 0x100000001b3ULL;
+		h = (h ^ *p) * 0x100000001b3ULL;
 	return h;
+}
+
+/* Of large ones the head and the signature are enough to find it; then all is compared. */
+static uint64_t hash(const char *p, size_t len)
+{
+	uint64_t h = 0xcbf29ce484222325ULL ^ len;
+
+	if (len <= 4096)
+		return hash_more(h, p, len);
+	return hash_more(hash_more(h, p, 1024), p + len - 1024, 1024);
 }
 
 static bool piece_is(const struct piece *p, uint64_t h, const char *data, size_t len)
@@ -137,6 +159,31 @@ static int memo_patch(void *user, const char *base, size_t base_len, const char 
 	return 0;
 }
 
+static int memo_verify(void *user, const struct policy_key *key, const void *text, size_t len,
+        const uint8_t sig[64])
+{
+	struct memo *m = ((struct swarm *)user)->memo;
+	uint64_t h = hash_more(hash_more(len, text, len), sig, 64);
+	struct verified *v;
+	int ret;
+
+	HASH_FIND(hh, m->verified, &h, sizeof(h), v);
+	if (v && v->len == len && !memcmp(v->text, text, len) && !memcmp(v->sig, sig, 64) &&
+	        !memcmp(&v->key, key, sizeof(*key)))
+		return 0;
+	ret = policy_key_verify(key, text, len, sig);
+	if (ret || v)
+		return ret;
+	v = need(malloc(sizeof(*v) + len));
+	v->hash = h;
+	v->key = *key;
+	v->len = len;
+	memcpy(v->sig, sig, 64);
+	memcpy(v->text, text, len);
+	HASH_ADD(hh, m->verified, hash, sizeof(v->hash), v);
+	return 0;
+}
+
 static const char *memo_keep(void *user, const char *file, size_t len)
 {
 	struct memo *m = ((struct swarm *)user)->memo;
@@ -144,12 +191,14 @@ static const char *memo_keep(void *user, const char *file, size_t len)
 	struct kept *k;
 
 	HASH_FIND(by_text, m->by_text, &h, sizeof(h), k);
-	if (k && k->len == len && !memcmp(k->data, file, len)) {
+	while (k && (k->len != len || memcmp(k->data, file, len))) {
+		h++; /* another of the same hash */
+		HASH_FIND(by_text, m->by_text, &h, sizeof(h), k);
+	}
+	if (k) {
 		k->refs++;
 		return k->data;
 	}
-	if (k)
-		abort(); /* two texts of one hash: choose another seed */
 	k = need(calloc(1, sizeof(*k)));
 	k->hash = h;
 	k->data = need(malloc(len + 1));
@@ -185,6 +234,7 @@ struct cluster_hooks memo_hooks(struct swarm *w)
 		w->memo = need(calloc(1, sizeof(*w->memo)));
 	return (struct cluster_hooks){.open = memo_open,
 	        .patch = memo_patch,
+	        .verify = memo_verify,
 	        .keep = memo_keep,
 	        .drop = memo_drop,
 	        .user = w};
@@ -192,14 +242,22 @@ struct cluster_hooks memo_hooks(struct swarm *w)
 
 void memo_free(struct memo *m)
 {
-	for (size_t i = 0; m && i < REMEMBERED; i++) {
+	struct verified *v, *after;
+
+	if (!m)
+		return;
+	for (size_t i = 0; i < REMEMBERED; i++) {
 		free(m->opened[i].file.data);
 		policy_unref(m->opened[i].policy);
 		free(m->patched[i].base.data);
 		free(m->patched[i].delta.data);
 		free(m->patched[i].out);
 	}
-	if (m && m->by_text)
+	HASH_ITER(hh, m->verified, v, after) {
+		HASH_DELETE(hh, m->verified, v);
+		free(v);
+	}
+	if (m->by_text)
 		abort(); /* somebody did not drop what it kept */
 	free(m);
 }

@@ -264,6 +264,23 @@ void net_close(struct swarm *w, struct node *n, uint64_t id)
 
 /* ---- messages ---- */
 
+/*
+ * As the host: one large payload for a WANT, or the session ends. Of two answers that crossed the
+ * second ends it, too; what nobody ever asked for is a fault.
+ */
+static bool take_large(struct swarm *w, struct sess_end *e)
+{
+	const struct node *from = end_node(w, end_other(e));
+
+	if (!e->asked && !from->evil && !end_node(w, e)->evil)
+		broken(w, "rule 8", "%s sends a large bundle unasked", from->name);
+	e->asked -= e->asked > 0;
+	if (!e->large)
+		net_break(w, e->sess);
+	e->large = false;
+	return !e->sess->broken;
+}
+
 static void deliver(struct swarm *w, struct node *n, void *data)
 {
 	struct parcel *p = data;
@@ -271,16 +288,8 @@ static void deliver(struct swarm *w, struct node *n, void *data)
 
 	if (!e->known || e->epoch != n->epoch || !n->cl || e->sess->broken || !e->up)
 		goto out;
-	if (p->msg.type == SESSION_BUNDLE && p->msg.len > SESSION_SMALL_MAX) {
-		if (!e->large) {
-			if (!end_node(w, end_other(e))->evil)
-				broken(w, "rule 8", "%s sends a large bundle unasked",
-				        end_node(w, end_other(e))->name);
-			net_break(w, e->sess);
-			goto out;
-		}
-		e->large = false;
-	}
+	if (p->msg.type == SESSION_BUNDLE && p->msg.len > SESSION_SMALL_MAX && !take_large(w, e))
+		goto out;
 	n->traffic.in++;
 	n->traffic.bytes_in += p->bytes;
 	if (n->evil)
@@ -331,8 +340,10 @@ void net_send(struct swarm *w, struct node *n, uint64_t id, const struct session
 		return;
 	if (m.type == SESSION_STATE)
 		sign_statement(n, &m.statement);
-	if (m.type == SESSION_WANT)
+	if (m.type == SESSION_WANT) {
 		e->large = true;
+		e->asked++;
+	}
 	if (trouble(w, 0.002)) { /* what is not sent ends the session */
 		net_break(w, e->sess);
 		return;
@@ -350,6 +361,8 @@ static void note_in(struct swarm *w, struct node *n, void *data)
 
 	if (!n->cl || !link_up(w, link))
 		return;
+	say(w, n, "a note of %s: serial %llu", w->nodes[l->from].name,
+	        (unsigned long long)l->head.serial);
 	n->traffic.notes_in++;
 	n->traffic.bytes_in += w->count_bytes ? note_bytes(&l->head) : 0;
 	node_begin(w, n);

@@ -215,6 +215,7 @@ void node_start(struct swarm *w, struct node *n, void *data)
 	n->started_at = n->rate_from = w->now;
 	n->mono_us = rnd_us(w, US, 1000000 * US) - w->now;
 	n->force = -1;
+	n->seen_file = NULL;
 	w->n_restarts++;
 	say(w, n, "overlayd starts");
 	node_begin(w, n);

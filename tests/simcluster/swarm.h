@@ -67,8 +67,9 @@ struct sess_end {
 	bool known; /* in the hash: the node may use this id */
 	bool up;    /* the node was told */
 	uint64_t epoch;
-	int64_t floor; /* what comes next to this end is not before */
-	bool large;    /* it sent a WANT: one large payload may come */
+	int64_t floor;  /* what comes next to this end is not before */
+	bool large;     /* it sent a WANT: one large payload may come */
+	unsigned asked; /* WANTs without a large answer: none may come unasked */
 };
 
 struct sess {
@@ -118,7 +119,8 @@ struct node {
 	int disk;        /* kept; -1 none */
 	int64_t disk_at; /* busy until */
 	int floor;       /* never to go below: in force, or confirmed on disk */
-	uint8_t *said;   /* by bundle: it was in force here once */
+	const char *seen_file;
+	uint8_t *said; /* by bundle: it was in force here once */
 	size_t said_cap;
 	struct link **links;
 	size_t n_links, cap_links;
