@@ -142,5 +142,8 @@ expect_within 'client_ended node18 flow || ! client_flows node18 flow 1' 10 "nod
 expect_within 'client_ended node18 mates || ! client_flows node18 mates 1' 10 "and that with node17"
 expect_within '[ "$(sessions seed1 10.77.0.18)" = 0 ]' 5 "its session too"
 expect_not "it opens no other" by node18 10.77.0.18 10.77.0.1 silent
+sed -i 's|10\.77\.0\.17|10.77.0.27|' "$BED_DIR/node17/etc/peers.d/node17.yaml"
+expect_within 'sign node17' 10 "a bundle that gives node17 another address"
+expect_within 'listens node17 10.77.0.27 && ! listens node17 10.77.0.17' 10 "it listens there, and no more at the old one"
 alive $ALL
 done_testing
