@@ -454,6 +454,127 @@ static void test_many_liars(void **state)
 	end(&s);
 }
 
+/* ---- anything at all ---- */
+
+static uint64_t chance_state = 20261121;
+
+static uint32_t chance(uint32_t below)
+{
+	chance_state = chance_state * 6364136223846793005ULL + 1442695040888963407ULL;
+	return (uint32_t)(chance_state >> 33) % below;
+}
+
+static struct session_head any_head(struct scene *s)
+{
+	struct session_head h = s->f[1 + chance(6)].short_head;
+
+	if (!chance(4))
+		h.serial = chance(2) ? chance(10) : UINT64_MAX - chance(2);
+	if (!chance(8))
+		h.digest[chance(32)] ^= 1;
+	return h;
+}
+
+/* Part of a bundle or a difference, with a few bytes changed. */
+static char *any_data(struct scene *s, size_t *len, bool *delta)
+{
+	const struct signed_file *f = &s->f[1 + chance(6)], *base = &s->f[1 + chance(6)];
+	size_t text, base_text, n;
+	char *data;
+
+	bundle_split(f->data, f->len, &text, NULL, 0);
+	bundle_split(base->data, base->len, &base_text, NULL, 0);
+	*delta = chance(2);
+	if (*delta) {
+		assert_int_equal(bundle_diff(base->data, base_text, f->data, text, &data, &n), 0);
+		data = realloc(data, n + f->len - text);
+		memcpy(data + n, f->data + text, f->len - text);
+		n += f->len - text;
+	} else {
+		n = f->len;
+		data = malloc(n);
+		memcpy(data, f->data, n);
+	}
+	for (uint32_t k = chance(3); k && chance(3); k--)
+		data[chance((uint32_t)n)] ^= (char)(1 + chance(255));
+	*len = chance(4) ? n : chance((uint32_t)n + 1);
+	*delta ^= !chance(10);
+	return data;
+}
+
+static void any_message(struct scene *s)
+{
+	struct session_statement st[8];
+	struct session_msg msg = {.type = SESSION_STATE + chance(5), .head = any_head(s)};
+	char *data = any_data(s, &msg.len, &msg.delta);
+
+	msg.base = any_head(s);
+	msg.since = chance(2) ? chance(20) : UINT64_MAX;
+	msg.statement = node_says(chance(8) ? 3 : 2, &msg.head);
+	if (!chance(8))
+		msg.statement.kind = (enum session_statement_kind)chance(5);
+	if (!chance(8))
+		msg.statement.body_len = (uint16_t)chance(SESSION_NEW_KEY_MAX + 1);
+	for (int i = 0; i < 8; i++) {
+		struct session_head h = any_head(s);
+
+		st[i] = node_says((int)chance(6), &h);
+		st[i].signature[0] ^= !chance(4);
+	}
+	msg.statements = st;
+	msg.n_statements = msg.type == SESSION_STATEMENTS ? chance(9) : 0;
+	msg.data = (const uint8_t *)data;
+	if (msg.type != SESSION_BUNDLE)
+		msg.len = 0;
+	puppet_says(s->b, 3, &msg);
+	free(data);
+}
+
+/* Whatever a peer says: what is in force is signed, only rises, and all come to the newest. */
+static void test_anything(void **state)
+{
+	unsigned brought = 0;
+	struct scene s;
+
+	(void)state;
+	begin(&s, 8);
+	puppet_open(s.b, 3, 0);
+	for (int i = 0; i < 3000; i++) {
+		struct session_head h = any_head(&s);
+		uint64_t before, now;
+
+		for (int k = 0; k < 3 && i % 20 == 0; k++) { /* from the start */
+			brought += told_count(s.b, k, ENGINE_N_BUNDLE);
+			node_stop(s.b, k);
+			node_start(s.b, k, s.local, &s.f[1]);
+		}
+		if (i % 20 == 0) {
+			s.b->n_told = 0;
+			puppet_open(s.b, 3, (int)chance(2));
+		}
+		before = serial_of(s.b, 0);
+
+		if (!chance(50))
+			puppet_open(s.b, 3, (int)chance(2));
+		if (!chance(10))
+			puppet_note(s.b, 3, (int)chance(3), &h);
+		if (!chance(40))
+			net_close(s.b, 3, s.b->pairs[s.b->n[3].session - 1].id_a);
+		if (i == 2990)
+			node_give(s.b, 2, &s.f[6]);
+		any_message(&s);
+		pass(s.b, (int64_t)chance(chance(50) ? 20000 : 20 * US));
+		now = serial_of(s.b, 0);
+		assert_true(now >= before && now <= 6);
+		assert_memory_equal(node_look(s.b, 0).head.digest, s.f[now].head.digest, 32);
+	}
+	pass(s.b, 60 * US);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(serial_of(s.b, i), 6);
+	assert_true(brought > 50); /* some of it was good */
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -472,6 +593,7 @@ int main(void)
 	        cmocka_unit_test(test_false_notes),
 	        cmocka_unit_test(test_memory),
 	        cmocka_unit_test(test_many_liars),
+	        cmocka_unit_test(test_anything),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
