@@ -154,14 +154,14 @@ static void on_sas(void *user, const struct vici_result *r)
 }
 
 /* As charon names a key: SHA-1 of the public key's bits (RFC 5280, 4.2.1.2), in hex. */
-static bool own_key_id(const char *state_dir, char id[2 * SHA_DIGEST_LENGTH + 1])
+static bool own_key_id(const char *state_dir, const char *name, char id[2 * SHA_DIGEST_LENGTH + 1])
 {
 	unsigned char digest[SHA_DIGEST_LENGTH];
 	char path[PATH_MAX], why[256];
 	uint8_t public_key[32];
 	char *pem = NULL;
 
-	snprintf(path, sizeof(path), "%s/" OVERLAY_NODE_KEY, state_dir);
+	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
 	if (nodekey_load_pem(path, &pem, public_key, why, sizeof(why)))
 		return false;
 	nodekey_pem_free(pem);
@@ -183,15 +183,19 @@ static void on_unloaded(void *user, const struct vici_result *r)
 
 static void on_keys(void *user, const struct vici_result *r, const char *const *names, size_t n)
 {
+	static const char *const own[] = {OVERLAY_NODE_KEY, OVERLAY_NODE_KEY_NEXT};
 	char id[2 * SHA_DIGEST_LENGTH + 1];
 	struct flush *flush = user;
 
-	if (r->error || !own_key_id(flush->options->state_dir, id))
-		return; /* an older charon does not list its keys */
-	for (size_t i = 0; i < n; i++)
-		if (strcasecmp(names[i], id) == 0)
-			(void)vici_unload_key(flush->v, names[i], on_unloaded, flush, 0,
-			        (uint64_t)world_now_us());
+	/* An older charon does not list its keys. While the node changes its key it has two. */
+	for (size_t k = 0; k < 2 && !r->error; k++) {
+		if (!own_key_id(flush->options->state_dir, own[k], id))
+			continue;
+		for (size_t i = 0; i < n; i++)
+			if (strcasecmp(names[i], id) == 0)
+				(void)vici_unload_key(flush->v, names[i], on_unloaded, flush, 0,
+				        (uint64_t)world_now_us());
+	}
 }
 
 static int vici_drain(struct vici *v)

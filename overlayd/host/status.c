@@ -106,6 +106,7 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 	json_object_set_new(out, "rekey_s",
 	        view->sa_id && view->rekey_mono_us != ENGINE_NEVER ? json_integer(left_s)
 	                                                           : json_null());
+	json_object_set_new(out, "old_key", json_boolean(view->old_key));
 	json_object_set_new(out, "until",
 	        view->expires_wall_s != ENGINE_NEVER ? json_integer(view->expires_wall_s)
 	                                             : json_null());
@@ -129,15 +130,12 @@ static json_t *peers_json(struct world *world, const struct engine_view *view)
 
 static json_t *node_json(const struct engine_view *view)
 {
-	struct policy_key key;
-
-	key = view->own_key;
-	return json_pack("{s:o, s:o, s:o, s:o, s:b}", "name",
+	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "name",
 	        view->self ? json_string(view->self->name) : json_null(), "fingerprint",
-	        fingerprint_json(&key), "address4",
+	        fingerprint_json(&view->own_key), "address4",
 	        view->self ? addr_json(&view->self->addr4) : json_null(), "address6",
 	        view->self ? addr_json(&view->self->addr6) : json_null(), "active",
-	        view->self_active);
+	        view->self_active, "old_key", view->own_old);
 }
 
 static json_t *plane_json(const struct world *world, const struct engine_view *view)

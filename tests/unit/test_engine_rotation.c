@@ -282,8 +282,10 @@ static void initiate(struct charon *c, const char *conn, struct engine_event *ev
 	const struct conn *cn = &c->conns[old];
 
 	c->initiated++;
-	assert_true(cn->there);
-	if (is_answered(c, cn->local, cn->remote)) {
+	if (!cn->there) {
+		ev->result.error = -ENOENT;
+		ev->result.text = "CHILD_SA config not found";
+	} else if (is_answered(c, cn->local, cn->remote)) {
 		sa_make(c, old, cn->local, cn->remote);
 	} else {
 		ev->result.error = -ECONNREFUSED;
@@ -475,6 +477,26 @@ static void peer_comes_back_old(void **state)
 	finish(&c);
 }
 
+/* Another program unloads one of the two connections: it is back soon. */
+static void half_unloaded(void **state)
+{
+	static struct charon c;
+	struct entry b1 = {PEER_NEW, PEER_OLD, NOON_2026 + 600};
+	(void)state;
+
+	begin(&c);
+	swap(&c, 2, a0, b1);
+	pass(&c, US);
+	for (int i = 0; i < 2; i++) {
+		c.conns[i].there = false;
+		pass(&c, 12 * US);
+		assert_true(c.conns[0].there && c.conns[1].there);
+	}
+	assert_true(is_up(&c));
+	assert_int_equal(c.revokes, 0);
+	finish(&c);
+}
+
 /* b never moves: when its old key's time is over it is cut, and only the new key lets it in. */
 static void peer_time_over(void **state)
 {
@@ -634,6 +656,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(peer_moves),
 	        cmocka_unit_test(peer_comes_back_old),
+	        cmocka_unit_test(half_unloaded),
 	        cmocka_unit_test(peer_time_over),
 	        cmocka_unit_test(peer_revoked),
 	        cmocka_unit_test(peer_is_another),
