@@ -5,11 +5,13 @@ A FIXTURE: it shows what nodes that are not updated yet do. Never change what it
 even together with overlayd; a later version gets a file of its own.
 
 session_v1.py NAME ADDRESS KEY DIR [--call ADDRESS] [--lowest N] [--highest N] [--release TEXT] [--more]
+                                     [--record DIR]
 
 A whole member, as far as sessions go: it listens on ADDRESS and calls another, says which bundle it
 has (DIR/bundle, or none), signed with its node KEY (PEM), takes what it is sent, whole or as a
 difference, asks for what it has not, gives what it is asked for. A file put at DIR/next becomes its
-bundle. --more: with keys and messages of a later release, which this one passes over.
+bundle. --more: with keys and messages of a later release, which this one passes over. --record: one of each
+message that came, as bytes (tests/unit/session-v1 is made so).
 Prints one line for all that happens; what it knows no better it does not judge: no signatures.
 """
 import argparse
@@ -24,7 +26,7 @@ import tempfile
 import time
 
 PORT = 450
-SMALL = 64 << 10
+RECORD_MAX = 4096
 NONE = {"serial": 0, "digest": "0" * 64}
 
 
@@ -71,6 +73,9 @@ class Member:
         s.bind((args.address, PORT))
         s.listen(8)
         self.sel.register(s, selectors.EVENT_READ, None)
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((args.address, PORT))
+        self.sel.register(self.udp, selectors.EVENT_READ, None)
         say("listening")
 
     def read(self, name):
@@ -86,6 +91,21 @@ class Member:
         os.rename(path + ".new", path)
         for conn in self.conns:
             conn.state()
+
+    def note(self, data, peer):
+        n, m = struct.unpack(">II", data[:8])
+        header = json.loads(data[8:])
+        assert n == len(data) - 8 and not m and header["note"] == "overlayd-session"
+        say("note of", peer[0], header["head"]["serial"])
+        self.keep("note", data)
+
+    def keep(self, kind, raw):
+        """One of each; true: it was kept."""
+        path = os.path.join(self.args.record or "", kind)
+        if not self.args.record or len(raw) > RECORD_MAX or os.path.exists(path):
+            return False
+        open(path, "wb").write(raw)
+        return True
 
     def record(self):
         """What it says of itself: signed, as anybody may pass it on."""
@@ -124,6 +144,8 @@ class Member:
             for key, _ in self.sel.select(0.05):
                 if key.data:
                     key.data.readable()
+                elif key.fileobj is self.udp:
+                    self.note(*self.udp.recvfrom(2048))
                 else:
                     s, peer = key.fileobj.accept()
                     s.settimeout(5)
@@ -161,6 +183,7 @@ class Conn:
             if len(self.data) < 8 + n + m:
                 break
             header, payload = json.loads(self.data[8:8 + n]), self.data[8 + n:8 + n + m]
+            self.keep(header, self.data[:8 + n + m])
             self.data = self.data[8 + n + m:]
             self.message(header, payload)
         if not data:
@@ -168,6 +191,14 @@ class Conn:
             self.member.sel.unregister(self.s)
             self.s.close()
             self.member.conns.remove(self)
+
+    def keep(self, header, raw):
+        base = header.get("base")
+        if base and base != head_of(self.member.file):
+            return
+        kind = "hello" if "hello" in header else "difference" if base else header["msg"]
+        if self.member.keep(kind, raw) and base:
+            self.member.keep("base", self.member.file)
 
     def message(self, header, payload):
         a = self.member.args
@@ -238,6 +269,7 @@ def main():
     p.add_argument("--highest", type=int, default=1)
     p.add_argument("--release", default="0.1.0")
     p.add_argument("--more", action="store_true")
+    p.add_argument("--record")
     Member(p.parse_args()).run()
 
 

@@ -41,7 +41,7 @@ speak() { # [OPTIONS]
 	fi
 	: >"$BED_DIR/zold/v1.log"
 	spawn zold v1 "$BED_DIR/zold/v1.log" python3 "$BED_HERE/session_v1.py" zold 10.77.0.2 "$BED_DIR/zold/state/node.key" \
-		"$OLD" "$@"
+		"$OLD" ${RECORD:+--record "$RECORD"} "$@"
 	await "grep -q listening $BED_DIR/zold/v1.log" 10 "the fixture"
 }
 told() { grep -qE -- "$1" "$BED_DIR/zold/v1.log"; }
