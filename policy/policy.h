@@ -118,7 +118,7 @@ struct policy_peer {
 	struct policy_key key;
 	bool has_old_key; /* it changes its key: until then the old one counts too */
 	struct policy_key old_key;
-	int64_t old_until; /* first second (epoch) at which the old key is worthless */
+	int64_t old_until;        /* first second (epoch) at which the old key is worthless */
 	struct policy_addr addr4; /* from the policy */
 	struct policy_addr addr6; /* derived from cluster and key (ULA), unless given: */
 	bool addr6_given;         /* it had another key once, and keeps that one's address */

@@ -50,8 +50,7 @@ static int names_ask(struct ctl *ctl, struct rotate *r)
 	snprintf(v->name, sizeof(v->name), "%s",
 	        r->name ? r->name : ctl_string(json_object_get(status, "node"), "name", ""));
 	snprintf(v->cluster, sizeof(v->cluster), "%s",
-	        r->cluster ? r->cluster
-	                   : ctl_string(status, "cluster", ""));
+	        r->cluster ? r->cluster : ctl_string(status, "cluster", ""));
 	json_decref(status);
 	if (*v->name && *v->cluster)
 		return CTL_OK;

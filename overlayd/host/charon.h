@@ -50,7 +50,7 @@ int charon_list_foreign(struct charon *charon, charon_foreign_fn *done, void *us
 
 struct charon_load {
 	const struct engine_conn *conn;
-	uint32_t if_id;         /* 0: none */
+	uint32_t if_id; /* 0: none */
 	bool mlkem;
 	size_t n_peers;  /* of the policy, about */
 	bool traps;      /* the plane has them; else conn->trap is not heeded */
