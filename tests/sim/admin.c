@@ -15,8 +15,7 @@ void node_new_key(struct world *w, struct node *n)
 	if (n->key + 1 >= KEYS_MAX)
 		return;
 	n->key++;
-	for (int i = 0; i < 32; i++)
-		n->keys[n->key].raw[i] = (uint8_t)rnd(w);
+	session_key(w, n->secrets[n->key], n->keys[n->key].raw);
 }
 
 static void when_print(int64_t wall_s, char *buf, size_t size)
@@ -130,6 +129,10 @@ void admin_publish(struct world *w, int64_t within)
 	policy_unref(w->policy);
 	w->policy = policy_read(policy_write(w));
 	say(w, NULL, "the admin publishes serial %llu", (unsigned long long)w->serial);
+	if (w->is_signed && w->serial > 1) { /* the first are the files of each node */
+		session_publish(w, within);
+		return;
+	}
 	for (int i = 0; i < w->n_nodes; i++) {
 		const struct policy *p = policy_ref(w->policy);
 
@@ -180,8 +183,10 @@ static void own_key(struct world *w, struct node *n, void *data)
 	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY, .own_key = n->keys[n->key]};
 	(void)data;
 
-	if (n->engine)
-		host_event(w, n, &ev);
+	if (!n->engine)
+		return;
+	n->told_key = n->key;
+	host_event(w, n, &ev);
 }
 
 static int minute_now(struct world *w)

@@ -172,7 +172,8 @@ void check_node(struct world *w, struct node *n)
 	kernel_expire(w, n);
 	check_repaired(w, n);
 	check_hidden(w, n);
-	if (n->engine && engine_memory(n->engine) > 32768 + 4096 * (size_t)w->n_nodes)
+	if (n->engine && engine_memory(n->engine) >
+	                         32768 + (w->is_signed ? 65536 : 0) + 4096 * (size_t)w->n_nodes)
 		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
 		        engine_memory(n->engine));
 	if (k->broken_since >= 0)
@@ -371,7 +372,10 @@ static void settled_pair(struct world *w, struct node *n, struct node *o)
 		return;
 	in = rules_between(w->policy, pp, self);
 	out = rules_between(w->policy, self, pp);
-	wanted = a && b && (in || out);
+	wanted = a && b &&
+	         (in || out ||
+	                 (w->is_signed && (policy_is_seed(w->policy, self) ||
+	                                          policy_is_seed(w->policy, pp))));
 	if (wanted && (!el || el->in != in || el->out != out))
 		unsettled(w, n, o->name, "is not admitted as the policy says");
 	if (!wanted && el && !strcmp(el->peer, o->name))

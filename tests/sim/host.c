@@ -115,7 +115,8 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
-		return; /* the engine emits none of them yet */
+		session_do(w, n, fx);
+		return;
 	}
 }
 
@@ -144,6 +145,16 @@ static void learn_time(struct world *w, struct node *n, int64_t off)
 	clocks_set(w, n, c);
 }
 
+/* When it was signed: so late it is at least. */
+void host_learn_issue(struct world *w, struct node *n, int64_t issued_s)
+{
+	struct clocks c = n->clocks;
+
+	if (issued_s * US - w->now > c.trusted)
+		c.trusted = issued_s * US - w->now;
+	clocks_set(w, n, c);
+}
+
 void host_event(struct world *w, struct node *n, struct engine_event *ev)
 {
 	struct engine_effects out;
@@ -158,6 +169,8 @@ void host_event(struct world *w, struct node *n, struct engine_event *ev)
 		broken(w, "rule 8", "%s: engine_step failed", n->name);
 	for (size_t i = 0; i < out.n; i++)
 		carry_out(w, n, &out.v[i]);
+	if (w->is_signed)
+		session_look(w, n, ev->type == ENGINE_EV_SESSION_MSG);
 	memory = engine_memory(n->engine);
 	if (memory > w->memory_max)
 		w->memory_max = memory;
@@ -208,7 +221,7 @@ void host_tell_charon(struct world *w, struct node *n)
 		at(w, w->now + rnd_us(w, 1000, 50000), n, told_charon, dup_mem(&n->epoch, 8));
 }
 
-static void hold(struct world *w, struct node *n, const struct policy *p)
+void host_hold(struct world *w, struct node *n, const struct policy *p)
 {
 	if (n->n_held && !memcmp(n->held[n->n_held - 1].policy->digest, p->digest, 32))
 		return;
@@ -229,7 +242,8 @@ void host_read_files(struct world *w, struct node *n, void *data)
 
 	if (!n->engine || !n->files)
 		return;
-	hold(w, n, n->files);
+	if (!w->is_signed)
+		host_hold(w, n, n->files);
 	ev.policy = n->files;
 	host_event(w, n, &ev);
 }
@@ -248,6 +262,9 @@ void host_start(struct world *w, struct node *n)
 	n->up_since = w->now;
 	charon_show(n); /* overlayd cannot know what it never saw in a list */
 	say(w, n, "overlayd starts");
+	if (w->is_signed)
+		session_start(w, n);
+	n->told_key = n->key;
 	host_event(w, n, &ev);
 	if (n->files)
 		host_read_files(w, n, NULL);

@@ -39,7 +39,7 @@ static void node_init(struct world *w, int i)
 
 	n->index = i;
 	snprintf(n->name, sizeof(n->name), "n%d", i);
-	n->key = -1;
+	n->key = n->disk = n->force = -1;
 	node_new_key(w, n);
 	n->underlay = (struct policy_addr){2, {192, 0, 2, (uint8_t)(i + 1)}};
 	n->kernel.broken_since = -1;
@@ -62,6 +62,8 @@ static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 	w->quiet = w->end - QUIET_US;
 	for (int i = 0; i < w->n_nodes; i++)
 		node_init(w, i);
+	if (seed % 3 == 0) /* the admin signs, and sessions carry it */
+		session_mode(w);
 	admin_start(w);
 	trouble_start(w);
 	ok = world_run(w);
@@ -82,7 +84,7 @@ static void report(const struct options *o, const struct world *w)
 static int run_seeds(const struct options *o)
 {
 	static struct world w;
-	uint64_t steps = 0, trace_all = 0, last = 0;
+	uint64_t steps = 0, trace_all = 0, last = 0, n_signed = 0, by_session = 0;
 	clock_t from = clock();
 
 	for (uint64_t s = 0; s < o->seeds; s++) {
@@ -91,6 +93,8 @@ static int run_seeds(const struct options *o)
 			return 1;
 		}
 		steps += w.steps;
+		n_signed += w.is_signed;
+		by_session += w.n_by_session;
 		last = w.trace;
 		trace_all = trace_all * 31 + w.trace;
 	}
@@ -100,11 +104,16 @@ static int run_seeds(const struct options *o)
 		        (unsigned long long)w.trace);
 		return 1;
 	}
+	if (n_signed > 4 && !by_session) {
+		printf("no bundle came by a session in %llu seeds\n", (unsigned long long)n_signed);
+		return 1;
+	}
 	printf("%llu seeds from %llu, %d nodes, %g h each: all rules held; %llu steps, %.1f s of "
-	       "CPU, "
-	       "largest engine %zu bytes, trace %016llx\n",
+	       "CPU, largest engine %zu bytes, %llu with a cluster key: %llu bundles by session, "
+	       "trace %016llx\n",
 	        (unsigned long long)o->seeds, (unsigned long long)o->seed, o->nodes, o->hours,
 	        (unsigned long long)steps, (double)(clock() - from) / CLOCKS_PER_SEC, w.memory_max,
+	        (unsigned long long)n_signed, (unsigned long long)by_session,
 	        (unsigned long long)trace_all);
 	return 0;
 }

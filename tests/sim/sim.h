@@ -10,6 +10,7 @@
  *	charon.c   connections, SAs, and the network between
  *	kernel.c   the table and its elements
  *	host.c     carries effects out, brings events in
+ *	session.c  signed mode: bundles, sessions and notes over the tunnels
  *	trouble.c  what goes wrong
  *	demand.c   packets that wake traps, idle tunnels
  *	check.c    the rules
@@ -112,7 +113,9 @@ struct node {
 	int index;
 	char name[16];
 	struct policy_key keys[KEYS_MAX];
-	int key; /* the one it holds now */
+	uint8_t secrets[KEYS_MAX][32];
+	int key;      /* the one it holds now */
+	int told_key; /* the one that overlayd knows of */
 	struct policy_addr underlay, dead;
 	struct engine *engine; /* NULL: overlayd is dead */
 	uint64_t epoch;        /* of overlayd */
@@ -127,6 +130,14 @@ struct node {
 	struct held held[HELD_MAX];
 	size_t n_held;
 	bool started;
+	int force, disk; /* bundle in force, kept; -1: none */
+};
+
+struct fbundle { /* signed */
+	char *file;
+	size_t len;
+	struct bundle_head head;
+	uint8_t policy[32]; /* digest */
 };
 
 struct member { /* as the admin sees a node */
@@ -159,6 +170,12 @@ struct world {
 	const char *rule; /* broken */
 	char what[512];
 	size_t memory_max;
+	bool is_signed; /* there is a cluster key, and the admin signs */
+	struct minisign_secret secret;
+	struct fbundle *bundles;
+	int n_bundles;
+	struct fsession *sessions;
+	uint64_t n_accepted, n_by_session; /* by_session: bundles that came so */
 };
 
 #define US 1000000LL
@@ -220,11 +237,22 @@ void kernel_expire(struct world *w, struct node *n);
 void host_event(struct world *w, struct node *n, struct engine_event *ev);
 void host_start(struct world *w, struct node *n);
 void host_kill(struct world *w, struct node *n);
+void host_hold(struct world *w, struct node *n, const struct policy *p);
+void host_learn_issue(struct world *w, struct node *n, int64_t issued_s);
 void host_tell_charon(struct world *w, struct node *n);
 void host_result(struct world *w, struct node *n, int64_t when, uint64_t id, int error);
 struct engine_time host_time(const struct world *w, const struct node *n);
 void host_fw_seen(struct world *w, struct node *n, void *data);
 void host_read_files(struct world *w, struct node *n, void *data);
+
+/* session.c */
+void session_key(struct world *w, uint8_t seed[32], uint8_t public[32]);
+void session_mode(struct world *w);
+void session_free(struct world *w);
+void session_start(struct world *w, struct node *n);
+void session_do(struct world *w, struct node *n, const struct engine_effect *fx);
+void session_look(struct world *w, struct node *n, bool by_session);
+void session_publish(struct world *w, int64_t within);
 
 /* trouble.c */
 void trouble_start(struct world *w);

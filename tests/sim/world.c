@@ -135,6 +135,7 @@ void world_free(struct world *w)
 			policy_unref(n->held[j].policy);
 	}
 	policy_unref(w->policy);
+	session_free(w);
 }
 
 void trace(struct world *w, uint64_t v)
