@@ -542,9 +542,6 @@ void tunnel_count_refused(struct engine *e, struct peer *p, uint8_t n);
 void tunnel_reset(struct engine *e, struct peer *p);
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text);
 void tunnel_choose(struct engine *e, struct peer *p);
-size_t tunnel_candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
-        uint16_t *ports, size_t max);
-#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX)
 
 /* demand.c */
 void demand_judge(struct engine *e, struct peer *p);

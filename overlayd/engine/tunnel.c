@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
-#define EARLY_TRIES 8         /* that are refused, before the delays grow */
+#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX)
+#define EARLY_TRIES 8 /* that are refused, before the delays grow */
 #define LOST_US 50000
 /* Those that refuse for longer: each this often, all of them together so often. */
 #define REFUSED_US 5000000
@@ -24,31 +25,55 @@ static bool is_own(const struct engine *e, const struct policy_addr *a, uint16_t
 	return false;
 }
 
-static size_t add(const struct engine *e, size_t n, struct policy_addr *addrs, uint16_t *ports,
-        size_t max, const struct policy_addr *a, uint16_t port)
+/* Without an own address of its family there is no way there, and charon would find out in 8 s. */
+static bool may_reach(const struct engine *e, const struct policy_addr *a)
 {
-	if (n >= max || is_own(e, a, port))
-		return n;
-	addrs[n] = *a;
-	ports[n] = port;
-	return n + 1;
+	for (size_t i = 0; i < e->n_underlay; i++)
+		if (e->underlay[i].family == a->family)
+			return true;
+	return !e->n_underlay;
+}
+
+struct candidates {
+	struct policy_addr *addrs;
+	uint16_t *ports;
+	size_t n, max;
+	bool all; /* also those of a family that we have no address of */
+};
+
+static void add(
+        const struct engine *e, struct candidates *c, const struct policy_addr *a, uint16_t port)
+{
+	if (c->n >= c->max || is_own(e, a, port) || (!c->all && !may_reach(e, a)))
+		return;
+	c->addrs[c->n] = *a;
+	c->ports[c->n++] = port;
 }
 
 /* Its endpoints in the written order, names as they were resolved. */
-size_t tunnel_candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
-        uint16_t *ports, size_t max)
+static void collect(const struct engine *e, const struct peer *p, struct candidates *c)
 {
-	size_t n = 0;
-
 	for (size_t i = 0; p->want && i < p->want->n_endpoints && i < POLICY_ENDPOINTS_MAX; i++) {
 		const struct policy_endpoint *ep = &p->want->endpoints[i];
 
 		if (ep->addr.family)
-			n = add(e, n, addrs, ports, max, &ep->addr, ep->port);
+			add(e, c, &ep->addr, ep->port);
 		for (size_t j = 0; !ep->addr.family && p->names && j < p->names->n[i]; j++)
-			n = add(e, n, addrs, ports, max, &p->names->addr[i][j], ep->port);
+			add(e, c, &p->names->addr[i][j], ep->port);
 	}
-	return n;
+}
+
+static size_t candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
+        uint16_t *ports, size_t max)
+{
+	struct candidates c = {.addrs = addrs, .ports = ports, .max = max};
+
+	collect(e, p, &c);
+	if (!c.n) {
+		c.all = true;
+		collect(e, p, &c);
+	}
+	return c.n;
 }
 
 /* The endpoint that the connection should name; an established SA's stays while it is listed. */
@@ -56,7 +81,7 @@ void tunnel_choose(struct engine *e, struct peer *p)
 {
 	struct policy_addr addrs[CANDIDATES_MAX];
 	uint16_t ports[CANDIDATES_MAX];
-	size_t n = tunnel_candidates(e, p, addrs, ports, CANDIDATES_MAX);
+	size_t n = candidates(e, p, addrs, ports, CANDIDATES_MAX);
 
 	if (p->trying || p->best) {
 		for (size_t i = 0; i < n; i++)

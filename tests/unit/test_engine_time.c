@@ -3,6 +3,8 @@
  * When things happen: tries after refusals, who goes first and who waits, the two clocks, and that
  * each change of a state is told once.
  */
+#include <sys/socket.h>
+
 #include "tests/unit/engine_bed.h"
 
 #define MS 1000LL
@@ -125,6 +127,32 @@ static void silence_goes_on(void **state)
 	bed_pass(&b, 2 * US);
 	assert_int_equal(bed_look(&b, "b").endpoint.bytes[3], 3);
 	assert_true(bed_look(&b, "b").degraded);
+	bed_end(&b);
+}
+
+/* An endpoint of a family that this node has no address of is left out, unless it is all there is. */
+static void family_without_address(void **state)
+{
+	static const char *const two[] = {"", ", endpoints: [\"2001:db8::2\", 192.0.2.3]"};
+	const struct policy_addr six = {AF_INET6, {0x20, 1, 0xd, 0xb8, [15] = 1}};
+	struct engine_event ev = {.type = ENGINE_EV_UNDERLAY};
+	static struct bed b;
+	(void)state;
+
+	bed_begin(&b, bed_policy(two, 2, 1), NULL, NOON_2026);
+	bed_pass(&b, 2 * US);
+	assert_int_equal(bed_look(&b, "b").endpoint.family, AF_INET6); /* nothing was told yet */
+	bed_sa(&b, 1, false);
+	ev.underlay.addrs = &(struct policy_addr){AF_INET, {192, 0, 2, 1}};
+	ev.underlay.n = 1;
+	bed_step(&b, &ev);
+	bed_pass(&b, 2 * US);
+	assert_int_equal(bed_look(&b, "b").endpoint.bytes[3], 3);
+	bed_sa(&b, 1, false);
+	ev.underlay.addrs = &six;
+	bed_step(&b, &ev);
+	bed_pass(&b, 2 * US);
+	assert_int_equal(bed_look(&b, "b").endpoint.family, AF_INET6);
 	bed_end(&b);
 }
 
@@ -275,6 +303,7 @@ int main(void)
 	        cmocka_unit_test(late_approval_is_quiet),
 	        cmocka_unit_test(silence_goes_on),
 	        cmocka_unit_test(silent_goes_elsewhere),
+	        cmocka_unit_test(family_without_address),
 	        cmocka_unit_test(second_waits_a_second),
 	        cmocka_unit_test(lost_goes_at_once),
 	        cmocka_unit_test(two_clocks),
