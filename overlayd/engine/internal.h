@@ -46,6 +46,7 @@
 #define DEMAND_FORGET_US 300000000 /* without another: a failed acquire is no trouble any more */
 #define DEMAND_LOOK_US 6000000     /* between lists: charon tries for 8 s, and tells nobody */
 #define REASON_MAX 160
+#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX) /* addresses of a peer */
 
 /* Broken on purpose, for the simulator only (tests/sim builds with ENGINE_IMPAIR). */
 enum engine_impairment {

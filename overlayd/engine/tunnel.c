@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
-#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX)
 #define EARLY_TRIES 8 /* that are refused, before the delays grow */
 #define LOST_US 50000
 /* Those that refuse for longer: each this often, all of them together so often. */
