@@ -105,6 +105,15 @@ int bundle_find(const struct swarm *w, const uint8_t digest[32])
 	return -1;
 }
 
+int bundle_same(const struct swarm *w, const char *file, size_t len)
+{
+	for (int i = (int)w->n_bundles - 1; i >= 0; i--)
+		if (w->bundles[i].genuine && w->bundles[i].len == len &&
+		        !memcmp(w->bundles[i].file, file, len))
+			return i;
+	return -1;
+}
+
 int bundle_newest(const struct swarm *w)
 {
 	int best = -1;

@@ -62,17 +62,10 @@ static void stored_or_lost(struct swarm *w, struct node *n, void *data)
 
 static void store(struct swarm *w, struct node *n, const struct engine_effect *fx)
 {
-	struct bundle_head head;
-	size_t text_len;
 	struct store s = {.epoch = n->epoch, .id = fx->id};
 	int64_t took = rnd_us(w, 500, 50000);
 
-	if (bundle_split(fx->bundle.file, fx->bundle.len, &text_len, NULL, 0) ||
-	        bundle_head_read(fx->bundle.file, text_len, &head, NULL, 0)) {
-		broken(w, "rule 4", "%s: what it stores is no bundle", n->name);
-		return;
-	}
-	s.bundle = bundle_find(w, head.digest);
+	s.bundle = bundle_same(w, fx->bundle.file, fx->bundle.len);
 	if (s.bundle < 0) {
 		broken(w, "rule 4", "%s: it stores a bundle that nobody signed", n->name);
 		return;

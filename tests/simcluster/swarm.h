@@ -192,10 +192,11 @@ void admin_start(struct swarm *w);
 void admin_end(struct swarm *w);
 /* A bundle that follows `base` (-1: stands by itself); its index. */
 int admin_sign(struct swarm *w, int base, uint64_t serial, bool genuine);
-int admin_corrupt(struct swarm *w, int bundle);
 void admin_change(struct swarm *w, struct node *n); /* signs here, gives it to this node */
 void admin_give(struct swarm *w, struct node *n, int bundle);
+/* Genuine ones, by digest, and byte for byte; -1: it is none. */
 int bundle_find(const struct swarm *w, const uint8_t digest[32]);
+int bundle_same(const struct swarm *w, const char *file, size_t len);
 int bundle_newest(const struct swarm *w); /* highest serial, genuine; the last of them; -1 none */
 
 /* memo.c */

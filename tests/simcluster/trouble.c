@@ -119,10 +119,12 @@ static void give_by_hand(struct swarm *w, const bool *seen, int bundle)
 
 static void repair(struct swarm *w)
 {
-	bool *seen = need(calloc((size_t)w->n_nodes, sizeof(*seen)));
+	bool *seen = need(calloc((size_t)w->n_nodes, sizeof(*seen))), cut = false;
 	struct node *n = node_central(w, seen);
 
-	if (n && n->force >= 0)
+	for (size_t i = 0; i < w->n_links; i++)
+		cut = cut || w->links[i].cut;
+	if (n && n->force >= 0 && !cut) /* across a partition nobody carries it */
 		give_by_hand(w, seen, n->force);
 	free(seen);
 }
