@@ -184,7 +184,7 @@ title revoke "Revocation everywhere: $NODES nodes, two sites, two seeds" \
 ours=$(numbers overlayd 1 | median)
 row revoke "overlayctl revoke: last packet anywhere, median" "$ours" ms "<=" 250
 row revoke "worst" "$(numbers overlayd 1 | maximum)" ms
-row revoke "the first node that heard nothing any more, median" "$(numbers overlayd 2 | median)" ms
+row revoke "the first node to hear nothing more, median" "$(numbers overlayd 2 | median)" ms
 row revoke "overlayctl's own time, median" "$(numbers overlayd 3 | median)" ms
 if ! command -v nebula-cert >/dev/null; then
 	skipped revoke "nebula: last packet anywhere" "nebula is missing: make deps-bench"
@@ -192,7 +192,7 @@ if ! command -v nebula-cert >/dev/null; then
 fi
 nebula_side >"$BED_DIR/nebula.ms" || fail "nebula: no measurement"
 theirs=$(numbers nebula 1 | median)
-row revoke "nebula, pki.blocklist and SIGHUP: last packet anywhere, median" "$theirs" ms
+row revoke "nebula, blocklist and SIGHUP: last packet, median" "$theirs" ms
 row revoke "nebula: worst" "$(numbers nebula 1 | maximum)" ms
 row revoke "nebula: the first node, median" "$(numbers nebula 2 | median)" ms
 row revoke "nebula : overlayd" "$(calc "$theirs / $ours")" x
