@@ -108,11 +108,14 @@ int64_t wants_wakeup(const struct cluster *c)
 
 static bool serve_budget(struct cluster *c, size_t len)
 {
-	int64_t more = (c->now.mono_us - c->serve_us) * (SERVE_RATE >> 20) * 1048576 / 1000000;
+	int64_t passed = c->now.mono_us - c->serve_us;
 
 	c->serve_us = c->now.mono_us;
-	c->serve_budget += more;
-	if (more < 0 || c->serve_budget > SERVE_BURST)
+	if (passed < SERVE_BURST / SERVE_RATE * 1000000) /* else it would be full, or overflow */
+		c->serve_budget += passed * SERVE_RATE / 1000000;
+	else
+		c->serve_budget = SERVE_BURST;
+	if (c->serve_budget > SERVE_BURST)
 		c->serve_budget = SERVE_BURST;
 	if (c->serve_budget <= 0)
 		return false;
