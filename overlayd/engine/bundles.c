@@ -192,7 +192,13 @@ void cluster_key(struct cluster *c, const struct minisign_public *key)
 	bundle_trust_begin(&c->trust, key);
 	if (c->head.serial)
 		bundle_trust_follow(&c->trust, &signer, &c->full);
-	c->n_refused = 0;
+	c->n_refused = c->n_strange = 0;
+	for (struct member *m = c->member_head; m; m = m->next) {
+		if (m->strange)
+			m->unasked_until = m->deaf_until; /* it may be just this key */
+		m->strange = false;
+	}
+	c->want_scan_at = c->now.mono_us;
 	if (c->has_key)
 		return;
 	c->has_key = true;
@@ -271,6 +277,40 @@ static bool is_signed(struct cluster *c, const char *file, size_t len)
 	               bundle_trust_pick(&c->trust, file, len), NULL, 0);
 }
 
+static bool was_told(const struct cluster *c, const uint8_t id[8])
+{
+	for (size_t i = 0; i < c->n_strange && i < STRANGE_KEYS; i++)
+		if (!memcmp(c->strange[i], id, sizeof(c->strange[i])))
+			return true;
+	return false;
+}
+
+/*
+ * Signed by a key that we do not know: most likely we missed the bundle that names it. No fault of
+ * who serves it; but it is asked for nothing for a while, as anybody can make such a thing. Nor is
+ * its head refused, which nothing vouches for.
+ */
+static void strange_key(struct cluster *c, struct sess *s, const char *file, size_t len)
+{
+	struct minisign_public key = {0};
+	size_t text;
+	char id[17];
+
+	s->m->unasked_until = c->now.mono_us + STRANGE_US;
+	s->m->strange = true;
+	if (bundle_split(file, len, &text, NULL, 0) ||
+	        minisign_signer(file + text, len - text, key.id) || was_told(c, key.id) ||
+	        !member_may_tell(c, s->m))
+		return;
+	memcpy(c->strange[c->n_strange++ % STRANGE_KEYS], key.id, sizeof(key.id));
+	minisign_id_print(&key, id);
+	cl_notice(c, ENGINE_WARNING, ENGINE_N_REFUSED_BUNDLE, s->m,
+	        "%s has a bundle that is signed by key %s, which this node does not know: if the "
+	        "cluster's key has changed while this node was away, bring the new cluster.pub to "
+	        "it (overlayctl(8), CHANGING KEYS).",
+	        s->m->name, id);
+}
+
 static void after_take(struct cluster *c, struct sess *s, const struct session_msg *msg,
         const struct found *f, const char *file, size_t len)
 {
@@ -279,6 +319,10 @@ static void after_take(struct cluster *c, struct sess *s, const struct session_m
 
 	if (f->error == -ENOMEM)
 		return;
+	if (f->error == -ENOKEY) {
+		strange_key(c, s, file, len);
+		return;
+	}
 	if (f->error) {
 		tell_refused(c, m, "%s", f->text);
 		if (f->error == -EPROTONOSUPPORT ||

@@ -32,6 +32,8 @@
 #define TELLERS 8U
 #define UNCLOSED 16U
 #define STRIKES 3U
+#define STRANGE_KEYS 8U
+#define STRANGE_US 30000000 /* who has a bundle of a key that we do not know is not asked */
 #define MSG_BURST 512
 #define MSG_RATE 200
 #define SERVE_RATE (32LL << 20)
@@ -97,6 +99,7 @@ struct member {
 
 	uint8_t strikes, shuns;
 	int64_t unasked_until; /* gets no WANT */
+	bool strange;          /* because of a key that we do not know */
 	int64_t deaf_until;    /* its bundles and sessions are refused */
 	int64_t told_us;       /* last notice of what it did wrong; 0: none */
 	int64_t served_us;     /* a whole bundle was sent; 0: never */
@@ -164,6 +167,8 @@ struct cluster {
 	char store_text[ENGINE_TEXT_MAX];
 	struct session_head refused[REFUSED_MAX];
 	size_t n_refused;
+	uint8_t strange[STRANGE_KEYS][8]; /* ids of unknown signers, told */
+	size_t n_strange;
 	bool fork;
 	struct session_head fork_told;
 	enum bundle_verdict verdict;
