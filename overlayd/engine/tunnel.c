@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
-#define EARLY_TRIES 8 /* that are refused, before the delays grow */
+#define EARLY_TRIES 8         /* that are refused, before the delays grow */
 #define LOST_US 50000
 /* Those that refuse for longer: each this often, all of them together so often. */
 #define REFUSED_US 5000000

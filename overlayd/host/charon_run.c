@@ -237,18 +237,17 @@ static int run_load_key(
 	return second(req, key_load(charon, v, world->next_key, req, err, err_size), err);
 }
 
-/* The engine loads nothing before it has seen both lists. Without traps what is left does no harm,
- * and carries what flows until there is a new tunnel. */
+/*
+ * The engine loads nothing before it has seen both lists. What a dead charon left would also go on
+ * talking to the other ends, who would not notice that nobody is behind it: one that alone can call
+ * us never would.
+ */
 static void leftovers(struct charon *charon)
 {
-	struct engine_view view;
-
 	if (charon->has_ours)
 		return;
 	charon->has_ours = true;
-	engine_look(charon->world->engine, &view);
-	if (view.policy && policy_mesh_on_demand(view.policy))
-		dataplane_leftovers(charon->world->dataplane);
+	dataplane_leftovers(charon->world->dataplane);
 }
 
 static int run_load_conn(

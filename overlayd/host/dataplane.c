@@ -302,13 +302,13 @@ void dataplane_leftovers(const struct dataplane *dp)
 {
 	int n;
 
-	if (!dp->plane || !dp->plane->traps || !dp->plane->leftovers)
+	if (!dp->plane || !dp->plane->leftovers)
 		return;
 	n = dp->plane->leftovers(dp->plane->if_id);
 	if (n < 0)
 		log_warning(
-		        "cannot end the SAs that an earlier charon left in the kernel: %s; tunnels "
-		        "on demand may not come up before they expire",
+		        "cannot end the SAs that an earlier charon left in the kernel: %s; some "
+		        "tunnels may not come up before they expire",
 		        strerror(-n));
 	else if (n > 0)
 		log_info("%d SAs that an earlier charon left in the kernel are ended", n);

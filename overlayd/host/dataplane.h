@@ -31,8 +31,8 @@ void dataplane_paths_changed(struct dataplane *dp);
 uint32_t dataplane_if_id(const struct dataplane *dp);
 /* A packet may bring an SA up. */
 bool dataplane_has_traps(const struct dataplane *dp);
-/* charon has just started and has nothing of ours yet: ends what its predecessor left that would
- * keep traps from asking for tunnels. */
+/* charon has just started and has nothing of ours yet: ends what its predecessor left in the kernel
+ * that would keep others and traps from noticing. */
 void dataplane_leftovers(const struct dataplane *dp);
 /* The plane in use, or the one that will be, as it looks: for the firewall. */
 const struct plane *dataplane_expects(const struct dataplane *dp);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * SAs that a charon which died left in the kernel. They live on until they expire, and carry what
- * flowed; but where the next charon waits with a trap, the kernel takes such an SA for the trap's
+ * flowed. So the other end hears from us, asks nothing, and does not find out that its IKE_SA is
+ * dead; and where the next charon waits with a trap, the kernel takes such an SA for the trap's
  * (same ends, same reqid: it counts anew), sends each packet into it, and asks for no tunnel.
  *
  * Only outbound ones do that. Which these are say the policies that went with them. The inbound

@@ -13,8 +13,9 @@ passed=0 failed=0 skipped=0
 rm -rf "$build"/vm/logs*
 
 machine() { # machine LOGS OPTIONS -- SUITE…
-	local logs=$1 out=$build/vm/out.$$ code p f s
+	local logs=$1 out code p f s
 	shift
+	out=$(mktemp)
 	"$here/run" -m 1024 -b "$build" -l "$build/vm/$logs" -t "$limit" "$@" 2>&1 | tee "$out"
 	code=${PIPESTATUS[0]}
 	read -r p f s < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p' "$out" | tail -n 1)
