@@ -9,6 +9,7 @@
  *	peers.c     records, policy swap, states
  *	claims.c    whose address it is
  *	revoke.c    the ordered end of a peer
+ *	readdress.c addresses that change
  *	fwplan.c    table and elements
  *	classes.c   distinct sets of rules
  *	tunnel.c    who initiates, where to, when
@@ -70,6 +71,8 @@ enum engine_impairment {
 	IMPAIR_TRUST_LISTS,
 	IMPAIR_FORGET_KEY,
 	IMPAIR_TRUST_CONNS,
+	IMPAIR_READDRESS_NEVER,
+	IMPAIR_READDRESS_AT_ONCE,
 	IMPAIR_SKIP_SIGNATURE,
 	IMPAIR_TAKE_OLDER,
 	IMPAIR_TAKE_FORK,
@@ -198,6 +201,7 @@ struct peer {
 	bool revoking, sockets_due, ended, verified;
 	uint64_t ended_seq;
 	int64_t revoke_since_us;
+	int64_t readdress_us; /* its addresses change, at the latest then; 0: they do not */
 	struct op term_op;
 
 	struct sa *sas; /* list, by id ascending */
@@ -322,6 +326,12 @@ struct engine {
 	uint32_t self_epoch;
 	uint64_t self_digest;
 	char self_id[ENGINE_ID_MAX];
+	const struct policy_peer *self_entry; /* in the policy; `self` may be self_copy */
+	struct policy_peer self_copy;         /* the same, with our addresses of before */
+	char self_name[POLICY_NAME_MAX + 1];  /* as it is in use, and these: */
+	struct policy_addr self_addr4, self_addr6;
+	int64_t self_readdress_us; /* they change, since then; 0: they do not */
+	size_t n_readdress;        /* peers whose addresses change */
 
 	struct peer **peers; /* sorted by name */
 	size_t n_peers, cap_peers;
@@ -499,6 +509,14 @@ void revoke_step(struct engine *e, struct peer *p);
 void revoke_sockets_result(struct engine *e, struct peer *p, int error, const char *text);
 void revoke_terminate_result(struct engine *e, struct peer *p, int error, const char *text);
 void revoke_verified(struct engine *e, const struct peer *only);
+
+/* readdress.c */
+bool readdress_waits(struct engine *e, struct peer *p); /* its end is put off */
+void readdress_over(struct engine *e, struct peer *p);
+void readdress_heard(struct engine *e);
+void readdress_self(struct engine *e);
+void readdress_self_step(struct engine *e);
+int64_t readdress_wakeup(const struct engine *e);
 
 /* fwplan.c */
 bool fw_wanted(const struct engine *e, const struct peer *p);

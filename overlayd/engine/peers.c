@@ -64,6 +64,7 @@ static void peer_free(struct engine *e, struct peer *p)
 		op_drop(e, ops[i]);
 	tunnel_stop(e, p);
 	tunnel_count_refused(e, p, 0);
+	readdress_over(e, p);
 	claim_unblock(e, &p->stale4);
 	claim_unblock(e, &p->stale6);
 	e->n_stale -= p->stale_conn;
@@ -208,9 +209,9 @@ static int merge(struct engine *e)
 		int c = !p ? 1 : !pp ? -1 : strcmp(p->name, pp->name);
 
 		if (c <= 0) {
-			peer_want(e, p, c == 0 && pp != e->self ? pp : NULL);
+			peer_want(e, p, c == 0 && pp != e->self_entry ? pp : NULL);
 			i++;
-		} else if (pp != e->self) {
+		} else if (pp != e->self_entry) {
 			p = peer_new(e, pp->name);
 			if (p)
 				peer_want(e, p, pp);
@@ -291,7 +292,7 @@ void peers_take_policy(struct engine *e)
 	e->retry_policy = false;
 	seeds_mark(e);
 	peers_judge_all(e);
-	cluster_members(e->cluster, e->policy, e->self);
+	cluster_members(e->cluster, e->policy, e->self_entry);
 }
 
 void peers_judge_all(struct engine *e)
@@ -386,6 +387,8 @@ static void tell_reach(struct engine *e, struct peer *p, enum engine_peer_state 
 		return;
 	p->reach = reach;
 	cluster_peer(e->cluster, p->name, reach);
+	if (p->readdress_us)
+		peer_dirty(e, p);
 }
 
 static void tell_state(struct engine *e, struct peer *p)
@@ -478,8 +481,12 @@ void peer_reconcile(struct engine *e, struct peer *p)
 	late_answers(e, p);
 	judge_desired(e, p);
 	names_step(e, p);
-	if (!p->revoking && revoke_needed(e, p))
+	if (p->revoking || !revoke_needed(e, p)) {
+		readdress_over(e, p);
+	} else if (!readdress_waits(e, p)) {
+		readdress_over(e, p);
 		revoke_begin(e, p);
+	}
 	if (p->revoking) {
 		sas_judge_peer(e, p);
 		p->best = NULL;

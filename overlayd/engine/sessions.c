@@ -391,6 +391,31 @@ void cluster_session_msg(struct cluster *c, uint64_t id, const struct session_ms
 	}
 }
 
+static bool sess_is_behind(const struct cluster *c, const struct sess *s)
+{
+	return s->up && s->theirs.serial < c->head.serial;
+}
+
+bool cluster_is_behind(const struct cluster *c, const char *name)
+{
+	const struct member *m = name ? member_find(c, name) : NULL;
+	bool behind = false;
+
+	for (const struct sess *s = c->sess_head; !name && s && !behind; s = s->next)
+		behind = sess_is_behind(c, s);
+	for (const struct sess *s = m ? m->sessions : NULL; s; s = s->peer_next) {
+		if (s->up && !sess_is_behind(c, s))
+			return false;
+		behind |= s->up;
+	}
+	return behind;
+}
+
+bool cluster_has_sessions(const struct cluster *c)
+{
+	return c->n_up != 0;
+}
+
 /* ---- the end of the step ---- */
 
 void sessions_slow(struct cluster *c, struct sess *s, int64_t at)

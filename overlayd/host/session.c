@@ -32,12 +32,16 @@ bool session_hello_own(struct sessions *all, struct session_hello *out)
 int session_peer_at(struct sessions *all, const struct policy_addr *addr, char *name)
 {
 	const struct policy_peer *peer = NULL;
+	struct engine_peer_view has;
 	struct engine_view view;
 
 	engine_look(all->world->engine, &view);
 	if (view.policy)
 		peer = policy_peer_by_addr(view.policy, addr);
-	if (!peer || peer == view.self)
+	/* The policy may be ahead of who has that address now. */
+	if (!peer || engine_peer_find(all->world->engine, peer->name, &has) || !has.admitted ||
+	        (memcmp(addr, &has.addr4, sizeof(*addr)) != 0 &&
+	                memcmp(addr, &has.addr6, sizeof(*addr)) != 0))
 		return -ENOENT;
 	snprintf(name, POLICY_NAME_MAX + 1, "%s", peer->name);
 	return 0;

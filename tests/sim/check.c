@@ -63,9 +63,30 @@ static bool allowed_by(struct world *w, const struct node *n, const struct polic
 
 	if (!self || !pp || !active(w, n, self) || !active(w, n, pp))
 		return false;
-	if (!same_addr(&pp->addr4, &el->a4) || !same_addr(&pp->addr6, &el->a6))
-		return false;
 	return !(el->in & ~rules_between(p, pp, self)) && !(el->out & ~rules_between(p, self, pp));
+}
+
+static bool addresses_by(const struct policy *p, const struct elem *el, const struct fsa *sa)
+{
+	const struct policy_peer *pp = policy_peer_by_key(p, &sa->other_key);
+
+	return pp && same_addr(&pp->addr4, &el->a4) && same_addr(&pp->addr6, &el->a6);
+}
+
+/*
+ * One policy that is or was in force a moment ago says both. Signed mode has one exception: a key
+ * that stays may have the addresses of the policy before for a moment, with what the next one
+ * allows it.
+ */
+static bool allowed_lately(const struct world *w, const struct node *n, size_t i,
+        const struct elem *el, const struct fsa *sa)
+{
+	if (addresses_by(n->held[i].policy, el, sa))
+		return true;
+	while (w->is_signed && i-- > 0 && n->held[i].to >= n->ref)
+		if (addresses_by(n->held[i].policy, el, sa))
+			return true;
+	return false;
 }
 
 static void check_passing(
@@ -76,7 +97,7 @@ static void check_passing(
 	for (size_t i = n->n_held; i-- > 0;) {
 		if (n->held[i].to < n->ref)
 			break;
-		if (allowed_by(w, n, n->held[i].policy, el, sa))
+		if (allowed_by(w, n, n->held[i].policy, el, sa) && allowed_lately(w, n, i, el, sa))
 			return;
 	}
 	policy_key_fingerprint(&sa->other_key, key);

@@ -34,6 +34,7 @@ struct recipe {
 	unsigned members;   /* bits */
 	unsigned seeds;     /* the first so many */
 	unsigned seed_bits; /* or these */
+	unsigned moved;     /* bits: at another address */
 	unsigned spare;     /* peers beside, to make it large */
 	int64_t issued;     /* 0: ISSUED */
 	const char *cluster;
@@ -91,10 +92,10 @@ static inline void peer_write(
 	(r->key ? r->key : node_key)(i, &raw);
 	policy_key_print(&raw, key, sizeof(key));
 	fprintf(f,
-	        "  %s: { key: \"%s\", address: 10.1.%d.%d, site: s, roles: [%s], endpoints: "
+	        "  %s: { key: \"%s\", address: 10.%d.%d.%d, site: s, roles: [%s], endpoints: "
 	        "[192.0.2.%d]%s%s }\n",
-	        name, key, i / 250, i % 250 + 1, roles, i % 250 + 1, until ? ", until: " : "",
-	        until ? until : "");
+	        name, key, i < 26 && r->moved >> i & 1 ? 2 : 1, i / 250, i % 250 + 1, roles,
+	        i % 250 + 1, until ? ", until: " : "", until ? until : "");
 }
 
 static inline struct policy *recipe_policy(const struct recipe *r)

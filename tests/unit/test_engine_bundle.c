@@ -448,6 +448,159 @@ static void test_session(void **state)
 	bed_end(&b);
 }
 
+/* a has a session with d, whose address a bundle changes, and maybe more. */
+static uint64_t readdress(struct bed *b, const struct recipe *r, struct signed_file *f)
+{
+	uint64_t id;
+
+	begin(b, &usual);
+	id = wish[find(ENGINE_FX_SESSION_OPEN, NULL)].session;
+	session_event(b, id, true);
+	*f = bundle_of(r, NULL);
+	give(b, ENGINE_BUNDLE_ADMIN, f);
+	return id;
+}
+
+static bool has_address(struct bed *b, const char *peer, uint8_t second)
+{
+	struct engine_peer_view v = bed_look(b, peer);
+
+	return v.addr4.bytes[1] == second;
+}
+
+static void begin_moved(struct bed *b, struct recipe *r, struct signed_file *f)
+{
+	uint64_t id;
+	size_t i;
+
+	*r = usual;
+	r->serial = 2;
+	r->moved = 8;
+	id = readdress(b, r, f);
+	i = find(ENGINE_FX_SESSION_SEND, NULL);
+	assert_true(i != SIZE_MAX && wish[i].session == id && wish[i].head.serial == 2);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") == SIZE_MAX);
+	bed_pass(b, US);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") == SIZE_MAX);
+	assert_true(bed_look(b, "d").admitted && has_address(b, "d", 1));
+}
+
+/* It hears of its new address in the tunnel that this ends: for two seconds, no longer. */
+static void test_readdress(void **state)
+{
+	struct signed_file f;
+	struct recipe r;
+	struct bed b;
+
+	(void)state;
+	begin_moved(&b, &r, &f);
+	bed_pass(&b, US - 10000);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") == SIZE_MAX);
+	bed_pass(&b, 15000);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") != SIZE_MAX);
+	bed_swap(&b, recipe_policy(&r)); /* charon's new SAs are as the bundle says */
+	bed_pass(&b, 3 * US);
+	assert_true(bed_look(&b, "d").admitted && has_address(&b, "d", 2));
+	free(f.data);
+	bed_end(&b);
+}
+
+/* Its tunnel is gone: nothing more to wait for. */
+static void test_readdress_gone(void **state)
+{
+	struct signed_file f;
+	struct recipe r;
+	struct bed b;
+
+	(void)state;
+	begin_moved(&b, &r, &f);
+	bed_sa(&b, 3, false);
+	bed_pass(&b, 10000);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") != SIZE_MAX);
+	free(f.data);
+	bed_end(&b);
+}
+
+/* Meanwhile it is thrown out altogether. */
+static void test_readdress_revoked(void **state)
+{
+	struct signed_file f, f3;
+	struct recipe r;
+	struct bed b;
+
+	(void)state;
+	begin_moved(&b, &r, &f);
+	r.serial = 3;
+	r.members = 7;
+	r.moved = 0;
+	f3 = bundle_of(&r, &f);
+	give(&b, ENGINE_BUNDLE_ADMIN, &f3);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") != SIZE_MAX);
+	free(f.data);
+	free(f3.data);
+	bed_end(&b);
+}
+
+static void other_key(int i, struct policy_key *key)
+{
+	bed_key(i, key);
+	key->raw[31] ^= i == 3;
+}
+
+/* Another key is another node; and one without a session hears of it from its seeds. */
+static void test_readdress_at_once(void **state)
+{
+	struct recipe r = usual;
+	struct signed_file f;
+	struct bed b;
+
+	(void)state;
+	r.serial = 2;
+	r.moved = 8;
+	r.key = other_key;
+	readdress(&b, &r, &f);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") != SIZE_MAX);
+	free(f.data);
+	bed_end(&b);
+	r.key = bed_key;
+	r.moved = 2;
+	readdress(&b, &r, &f);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "b") != SIZE_MAX);
+	free(f.data);
+	bed_end(&b);
+}
+
+/* Our own: nothing ends before others could hear of it; d takes our old address after that. */
+static void test_readdress_own(void **state)
+{
+	struct recipe r = usual;
+	struct engine_view v;
+	struct signed_file f;
+	struct bed b;
+	size_t i;
+
+	(void)state;
+	r.serial = 2;
+	r.moved = 1;
+	readdress(&b, &r, &f);
+	i = find(ENGINE_FX_SESSION_SEND, NULL);
+	assert_true(i != SIZE_MAX && wish[i].head.serial == 2);
+	assert_true(find(ENGINE_FX_FW_REVOKE, NULL) == SIZE_MAX);
+	bed_pass(&b, US / 2 - 10000);
+	assert_true(find(ENGINE_FX_FW_REVOKE, NULL) == SIZE_MAX);
+	assert_true(find(ENGINE_FX_PLANE, NULL) == SIZE_MAX);
+	engine_look(b.e, &v);
+	assert_int_equal(v.self->addr4.bytes[1], 1);
+	bed_pass(&b, 15000);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "d") != SIZE_MAX);
+	assert_true(find(ENGINE_FX_FW_REVOKE, "b") != SIZE_MAX);
+	assert_true(find(ENGINE_FX_PLANE, NULL) != SIZE_MAX);
+	engine_look(b.e, &v);
+	assert_int_equal(v.self->addr4.bytes[1], 2);
+	free(f.data);
+	bed_end(&b);
+}
+
 /* Without a key there are none, whoever comes. */
 static void test_unsigned(void **state)
 {
@@ -480,6 +633,11 @@ int main(void)
 	        cmocka_unit_test(test_kept),
 	        cmocka_unit_test(test_issued),
 	        cmocka_unit_test(test_session),
+	        cmocka_unit_test(test_readdress),
+	        cmocka_unit_test(test_readdress_gone),
+	        cmocka_unit_test(test_readdress_revoked),
+	        cmocka_unit_test(test_readdress_at_once),
+	        cmocka_unit_test(test_readdress_own),
 	        cmocka_unit_test(test_unsigned),
 	};
 
