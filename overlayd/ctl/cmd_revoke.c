@@ -1,6 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ctl/edit.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/overlay.h"
+
+/*
+ * Does the daemon run as that node, and has it others to tell? It would cut its own tunnels with
+ * the bundle, and nobody would hear of it.
+ */
+static bool is_own(struct ctl *ctl, const char *name)
+{
+	struct overlay *overlay;
+	json_t *status = NULL;
+	char *text = NULL;
+	bool own = false;
+
+	if (overlay_connect(&overlay, ctl->socket, 5000) == 0 &&
+	        overlay_request(overlay, "status", NULL, &text, 5000) == 0)
+		status = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	overlay_close(overlay);
+	free(text);
+	own = strcmp(ctl_string(json_object_get(status, "node"), "name", ""), name) == 0 &&
+	      json_array_size(json_object_get(status, "peers")) > 0;
+	json_decref(status);
+	return own;
+}
+
 static int run_revoke(struct ctl *ctl, int argc, char **argv)
 {
 	struct edit edit;
@@ -16,6 +44,13 @@ static int run_revoke(struct ctl *ctl, int argc, char **argv)
 	rc = edit_begin(&edit, argv[optind], argc, argv);
 	if (rc)
 		return rc;
+	if (edit.sign && is_own(ctl, argv[optind])) {
+		ctl_error(ctl,
+		        "%s is this node: once revoked it can tell nobody, so run this on another "
+		        "node, or sign with --socket none and load what comes of it there",
+		        argv[optind]);
+		return edit_end(&edit, -EINVAL, "");
+	}
 	rc = policy_edit_revoke(ctl->config, argv[optind], &edit.new_policy, &edit.report);
 	snprintf(written, sizeof(written), "%s is revoked", argv[optind]);
 	return edit_end(&edit, rc, written);

@@ -161,6 +161,9 @@ expect_within '[ "$(ctl head1 members --json | python3 -c "import json,sys; prin
 inner=$(field node3 's["node"]["address4"]')
 tcp_server node3 "$inner" 15002
 tcp_client node2 "$inner" 15002 cut
+code 5 "the node itself is not revoked on it" ctl head1 revoke head1
+expect_said 'head1 is this node: once revoked it can tell nobody, so run this on another node' "as nobody would hear of it"
+expect_said 'nothing was changed' "and nothing is changed"
 expect "revoke" ctl head1 revoke node3 --wait=20
 expect_said 'serial 6 is in force on 2 of 2 members' "reaches all"
 expect_within 'client_ended node2 cut' 5 "the connection to it ends, on a node that was told by session"
