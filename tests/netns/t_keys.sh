@@ -97,6 +97,7 @@ expect_within "only head1 $NEW_ID && only node18 $NEW_ID" 20 "node17 has moved t
 expect "it says itself what it has applied" heard head1 "$(serial_of head1)" node17
 expect_within "[ ! -e $BED_DIR/node17/state/node.key.next ] && ! cmp -s $BED_DIR/node17/state/node.key $BED_DIR/stolen.key" \
 	40 "the new key is in the old one's place"
+await "[ \$((\$(now_ms) - BEGAN)) -ge ${KEYS_MS:-60000} ]" 120 "a transfer of a minute"
 for c in "node17 four" "node17 six" "node18 from18"; do
 	expect "$c flows" client_flows ${c}
 	expect_not "$c never stopped for long" grep -qE 'gap [1-9]' "$BED_DIR/${c% *}/client-${c#* }.log"
