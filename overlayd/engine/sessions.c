@@ -408,7 +408,9 @@ bool cluster_is_behind(const struct cluster *c, const char *name)
 			return false;
 		behind |= s->up;
 	}
-	return behind;
+	/* Where one is to be, it comes up in a moment. */
+	return behind ||
+	       (m && m->reach == CLUSTER_UP && c->head.serial && (m->seed || c->self_seed));
 }
 
 bool cluster_has_sessions(const struct cluster *c)
