@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -62,13 +63,27 @@ static void file_write(const char *dir, const struct file *file, int fd)
 	(void)!write(fd, &err, sizeof(err));
 }
 
+/*
+ * One writes at a time, also where a disk hung and overlayd was started again meanwhile: what an
+ * earlier run's helper still has to write is older, and must not come last. Until it ends.
+ */
+static void turn_await(const char *dir)
+{
+	int fd = open(dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+}
+
 static _Noreturn void helper(const char *dir, const struct file *file, int fd)
 {
 	/* It ends when it has written, whatever becomes of the daemon; so it may hold nothing of
 	 * the daemon's: not its socket above all. */
 	signal(SIGHUP, SIG_IGN);
-	if (dup2(fd, 3) == 3 && close_range(4, ~0U, 0) == 0)
+	if (dup2(fd, 3) == 3 && close_range(4, ~0U, 0) == 0) {
+		turn_await(dir);
 		file_write(dir, file, 3);
+	}
 	_exit(0);
 }
 

@@ -5,6 +5,9 @@
  */
 #include "world_bed.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include "host/bundlefile.h"
 #include "policy/bundle.h"
 
@@ -300,6 +303,7 @@ static void store_tells_how_it_ended(void **state)
 {
 	struct ended ended = {.n = 0};
 	struct store *store;
+	int fd;
 	struct {
 		sd_event *event;
 	} loop;
@@ -317,6 +321,18 @@ static void store_tells_how_it_ended(void **state)
 	assert_int_equal(ended.errors[2], -ECANCELED);
 	assert_int_equal(ended.errors[3], 0);
 	assert_int_equal(run("grep -qx last %s/x", state_dir), 0);
+	/* An earlier run's helper still writes: what is newer waits for it, and comes last. */
+	fd = open(state_dir, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	write_then(store, &ended, "newer", 5);
+	assert_int_equal(sd_event_run(loop.event, 200000), 0);
+	assert_int_equal(ended.n, 4);
+	assert_int_equal(run("printf older >%s/x", state_dir), 0);
+	close(fd);
+	until(&loop, ended.n == 5);
+	assert_int_equal(
+	        run("grep -qx newer %s/x && printf 'last\\n' >%s/x", state_dir, state_dir), 0);
+	ended.n = 4;
 	/* What cannot be written leaves the old one. */
 	assert_int_equal(run("mkdir %s/.x.new", state_dir), 0);
 	write_then(store, &ended, "new", 4);
