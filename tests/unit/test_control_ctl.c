@@ -345,6 +345,7 @@ static void test_refused_is_taken_back(void **state)
 
 	(void)state;
 	serve(NULL);
+	status_put("ready", "", "[]"); /* whose node it is: revoke asks */
 	run_spit("load.answer", "!{}");
 	assert_int_equal(RUN("init", "--name", "head1", "--no-passphrase"), 0);
 	snprintf(command, sizeof(command), "cp -r %s/etc %s/before", run_dir, run_dir);
