@@ -346,6 +346,13 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_WHO:
 		cluster_who(e->cluster);
 		break;
+	case ENGINE_EV_TICKET:
+	case ENGINE_EV_JOIN_ANSWERED:
+	case ENGINE_EV_JOIN_CALL:
+	case ENGINE_EV_JOIN_GONE:
+	case ENGINE_EV_JOIN_REJECT:
+	case ENGINE_EV_ADMIT_SIGNED:
+		break;
 	}
 	on_bundle_policy(e);
 }

@@ -56,8 +56,11 @@
 #ifndef OVERLAYD_ENGINE_ENGINE_H
 #define OVERLAYD_ENGINE_ENGINE_H
 
+#include "engine/join.h"
 #include "engine/session.h"
 #include "policy/policy.h"
+
+struct policy_ticket; /* policy/ticket.h */
 
 /* Bounds on what one event may bring; the host cuts longer input and sets `truncated`. */
 #define ENGINE_SAS_MAX 65536U   /* rows of a snapshot, and SAs the engine remembers */
@@ -103,6 +106,10 @@ struct engine_config {
 	int64_t start_grace_us;  /* see above [2 s] */
 	int64_t warn_us;         /* notice before a peer's time ends [10 min] */
 	uint32_t mtu;            /* of the overlay device [1400] */
+	/* 0: `text` was signed by that node's key. For simulators [policy_key_verify()] */
+	int (*verify)(void *user, const struct policy_key *key, const void *text, size_t len,
+	        const uint8_t sig[64]);
+	void *verify_user;
 };
 
 /* ---- events: what happened ------------------------------------------------------------- */
@@ -133,6 +140,13 @@ enum engine_event_type {
 	ENGINE_EV_SESSION_MSG, /* .session_msg: one message */
 	ENGINE_EV_NOTE,        /* .note: a datagram of a peer */
 	ENGINE_EV_WHO,         /* admin wants to know what members have applied: ask the seeds */
+	ENGINE_EV_TICKET,      /* .ticket: join that cluster; without one: do not (any more) */
+	ENGINE_EV_JOIN_ANSWERED, /* .join_answered: how an ENGINE_FX_JOIN_ASK ended */
+	ENGINE_EV_JOIN_CALL,     /* .join_call: a newcomer asks; ENGINE_FX_JOIN_ANSWER follows, in
+	                            this step or within a few seconds */
+	ENGINE_EV_JOIN_GONE,     /* .join_call.id: it hung up, or the host did */
+	ENGINE_EV_JOIN_REJECT,   /* .own_key: admin: this pending key is refused for a day */
+	ENGINE_EV_ADMIT_SIGNED,  /* .admit_signed: answer to ENGINE_FX_ADMIT_SIGN */
 };
 
 enum engine_bundle_source {
@@ -294,6 +308,28 @@ struct engine_event {
 			const char *peer;
 			struct session_head head;
 		} note;
+		struct {
+			const struct policy_ticket *ticket; /* NULL: none */
+			const char *name, *site;            /* wanted; site may be "" */
+		} ticket;
+		struct {
+			uint64_t effect_id;
+			int error; /* 0: there is an answer. -EHOSTUNREACH, -ETIMEDOUT: nobody
+			              answers there; -EKEYREJECTED: who answers does not hold the
+			              pinned key; -ECONNREFUSED: it does, and does not take joins */
+			const char *text;                 /* why, for people; may be NULL */
+			const struct join_answer *answer; /* checked for its form only */
+		} join_answered;
+		struct {
+			uint64_t id;             /* the host's, never used twice */
+			struct policy_addr from; /* of the pool */
+			uint8_t nonce[32];       /* the seed's: fresh, told to this caller alone */
+			const struct join_request *request;
+		} join_call;
+		struct {
+			uint64_t effect_id;
+			uint8_t by_seed[64];
+		} admit_signed;
 	};
 };
 
@@ -324,6 +360,54 @@ enum engine_effect_type {
 	ENGINE_FX_SESSION_SEND, /* .session with msg; no result: what is not sent ends the session */
 	ENGINE_FX_SESSION_CLOSE, /* .session: its id is not used any more; no result, no event */
 	ENGINE_FX_NOTE_SEND,     /* .note: may be lost; no result */
+	ENGINE_FX_JOIN_SERVE,    /* .join_serve: instead of what it said last; result */
+	ENGINE_FX_JOIN_ANSWER,   /* .join_answer: say it and hang up; no result */
+	ENGINE_FX_JOIN_ASK,    /* .join_ask: ENGINE_EV_JOIN_ANSWERED within JOIN_ASK_MAX_US, and by
+	                            then nothing of the try is left; one at a time */
+	ENGINE_FX_JOIN_STOP,   /* .join_stop: that ask; nothing of it is left; no result */
+	ENGINE_FX_ADMIT_SIGN,  /* .admit: by our node key; ENGINE_EV_ADMIT_SIGNED, or a result */
+	ENGINE_FX_CLUSTER_KEY, /* .cluster_key: cluster.pub is this now, on disk; result */
+	ENGINE_FX_TICKET_FORGET, /* the kept ticket goes from the disk, none is fine; result */
+};
+
+/* A seed's side of joining: join.h. What is served must be there once the result is 0. */
+struct engine_join_serve {
+	bool on;   /* pool, secret, JOIN_PORT; else: none of it, and all join SAs ended */
+	bool open; /* the connection JOIN_CONN too; without it no new join SA, and the others stay */
+	struct policy_addr addr6; /* ours: JOIN_PORT listens there; local selector with it */
+	struct policy_prefix pool;
+	struct policy_key own_key;
+	const char *local_id;
+	uint16_t port; /* udp, the cluster's */
+};
+
+/* A newcomer's: one seed. remote.id exactly remote_id, remote.pubkeys exactly key. */
+struct engine_join_ask {
+	const char *seed; /* its name, for people */
+	struct policy_key key;
+	const char *remote_id;
+	const char *host;              /* address or name */
+	uint16_t port;                 /* udp */
+	struct policy_addr addr6;      /* of the seed, if its key never changed: the SA's remote
+	                                  selector, narrowed by the seed, has the last word */
+	struct policy_prefix overlay6; /* wherein it is */
+	struct policy_prefix pool;     /* wherein our inner address will be */
+	struct minisign_public cluster_key;
+	/*
+	 * All but what the host fills in: nonce, release, by_token (if there is a token: with the
+	 * ticket's secret, over policy_admission_words_token()), signature (with our node key).
+	 */
+	struct join_request request;
+};
+
+struct engine_join_answer_fx {
+	uint64_t call;             /* of ENGINE_EV_JOIN_CALL; is not used any more */
+	struct join_answer answer; /* valid until the next step */
+};
+
+struct engine_admit_fx {
+	const uint8_t *words; /* what the node key is to sign; valid until the next step */
+	size_t len;
 };
 
 struct engine_session_fx {
@@ -422,7 +506,10 @@ struct engine_fw_base {
 	size_t n_peers;
 	const struct engine_fw_underlay *underlays; /* of all peers, also when self is NULL */
 	size_t n_underlays;
-	bool sessions;   /* SESSION_PORT passes between any two that are admitted */
+	bool sessions; /* SESSION_PORT passes between any two that are admitted */
+	bool join;     /* JOIN_PORT of self's addr6 passes for join_pool, and nothing else for it
+	                    either way */
+	struct policy_prefix join_pool;
 	uint64_t digest; /* of all but the peers and their underlays */
 };
 
@@ -471,7 +558,13 @@ enum engine_notice_code {
 	ENGINE_N_STORE,          /* the bundle in force could not be kept on disk; or it is now */
 	ENGINE_N_SESSION_UP,
 	ENGINE_N_SESSION_DOWN,
-	ENGINE_N_OWN_KEY, /* our new key is in force, or the one before it is worthless now */
+	ENGINE_N_JOIN_SERVING, /* joins are taken, or not any more */
+	ENGINE_N_JOIN_PENDING, /* a newcomer waits for approval */
+	ENGINE_N_JOIN_GUEST,   /* a token's guest was let in here */
+	ENGINE_N_JOIN_REFUSED, /* a newcomer was refused, or we were */
+	ENGINE_N_JOINING,      /* we ask to be let in: what became of it */
+	ENGINE_N_JOINED,       /* we are a member; later: a complete one (who is missing) */
+	ENGINE_N_OWN_KEY,      /* our new key is in force, or the one before it is worthless now */
 	ENGINE_N_TRACE, /* a peer's state, or whether it is degraded, changed: at most one a step */
 };
 
@@ -514,6 +607,12 @@ struct engine_effect {
 		struct engine_bundle_fx bundle;
 		struct engine_session_fx session;
 		struct engine_note_fx note;
+		struct engine_join_serve join_serve;
+		struct engine_join_ask *join_ask; /* valid until the next step */
+		struct engine_join_answer_fx join_answer;
+		uint64_t join_stop; /* the id of the ask */
+		struct engine_admit_fx admit;
+		struct minisign_public cluster_key;
 	};
 };
 
@@ -639,6 +738,45 @@ int engine_member_at(const struct engine *engine, size_t index, struct engine_me
  */
 int engine_peer_at(const struct engine *engine, size_t index, struct engine_peer_view *out);
 int engine_peer_find(const struct engine *engine, const char *name, struct engine_peer_view *out);
+
+/* ---- joining: join.h */
+
+enum engine_newcomer_state {
+	ENGINE_NEWCOMER_NONE,    /* no ticket */
+	ENGINE_NEWCOMER_ASKING,  /* no seed has answered yet */
+	ENGINE_NEWCOMER_PENDING, /* an admin is to approve our key */
+	ENGINE_NEWCOMER_REFUSED, /* a seed said no; asked again now and then */
+	ENGINE_NEWCOMER_JOINING, /* the bundle is in force; not everybody has admitted us yet */
+	ENGINE_NEWCOMER_JOINED,  /* in this run of the daemon */
+};
+struct engine_join_view {
+	enum engine_newcomer_state state;
+	const char *cluster, *name; /* of the ticket; "" */
+	const char *seed;           /* asked last; "" */
+	const char *text;           /* one sentence; "" */
+	struct engine_time since;   /* in that state */
+	bool complete;              /* a member that may serve as a seed */
+	bool serving;               /* as a seed: joins are taken here */
+	const char *serving_text;   /* why not; "" */
+	size_t n_join_sas, n_pending;
+};
+void engine_join_look(const struct engine *engine, struct engine_join_view *out);
+
+struct engine_pending_view {
+	const char *name;
+	struct policy_key key;
+	struct policy_addr source; /* in clear, as it came last */
+	const char *site, *release;
+	const struct policy_addr *links;
+	size_t n_links;
+	int64_t first_mono_us, last_mono_us; /* asked */
+	bool same_name;                      /* another entry wants this name */
+	bool other_names;                    /* this key asks under another name too */
+	bool taken;                          /* the name is a peer's already */
+};
+/* Sorted by name, then fingerprint. Strings are valid until the next step. -ENOENT. */
+int engine_pending_at(const struct engine *engine, size_t index, struct engine_pending_view *out);
+const char *engine_newcomer_name(enum engine_newcomer_state state); /* "none", "asking", ... */
 
 /* Bytes of heap held, for tests of the bounds. */
 size_t engine_memory(const struct engine *engine);

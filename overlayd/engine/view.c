@@ -278,6 +278,18 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "session-up";
 	case ENGINE_N_SESSION_DOWN:
 		return "session-down";
+	case ENGINE_N_JOIN_SERVING:
+		return "join-serving";
+	case ENGINE_N_JOIN_PENDING:
+		return "join-pending";
+	case ENGINE_N_JOIN_GUEST:
+		return "join-guest";
+	case ENGINE_N_JOIN_REFUSED:
+		return "join-refused";
+	case ENGINE_N_JOINING:
+		return "joining";
+	case ENGINE_N_JOINED:
+		return "joined";
 	case ENGINE_N_OWN_KEY:
 		return "own-key";
 	case ENGINE_N_TRACE:

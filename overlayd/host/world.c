@@ -88,6 +88,16 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 	case ENGINE_FX_NOTE_SEND:
 		sessions_run(world->sessions, fx);
 		return;
+	case ENGINE_FX_JOIN_ANSWER:
+	case ENGINE_FX_JOIN_STOP:
+		return;
+	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_ADMIT_SIGN:
+	case ENGINE_FX_CLUSTER_KEY:
+	case ENGINE_FX_TICKET_FORGET:
+		world_result(world, fx->id, -ENOSYS, "this build cannot");
+		return;
 	}
 }
 

@@ -588,6 +588,13 @@ static void run(struct world *w, struct node *n, void *data)
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
+	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ANSWER:
+	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_JOIN_STOP:
+	case ENGINE_FX_ADMIT_SIGN:
+	case ENGINE_FX_CLUSTER_KEY:
+	case ENGINE_FX_TICKET_FORGET:
 		return;
 	}
 	if (!c->lost && n->epoch == c->epoch && error <= 0)
@@ -651,6 +658,13 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
+	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ANSWER:
+	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_JOIN_STOP:
+	case ENGINE_FX_ADMIT_SIGN:
+	case ENGINE_FX_CLUSTER_KEY:
+	case ENGINE_FX_TICKET_FORGET:
 		break;
 	}
 	if (!n->charon.up)

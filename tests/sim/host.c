@@ -117,6 +117,14 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_NOTE_SEND:
 		session_do(w, n, fx);
 		return;
+	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ANSWER:
+	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_JOIN_STOP:
+	case ENGINE_FX_ADMIT_SIGN:
+	case ENGINE_FX_CLUSTER_KEY:
+	case ENGINE_FX_TICKET_FORGET:
+		return; /* nobody joins here */
 	}
 }
 

@@ -116,6 +116,13 @@ static void carry_out(struct swarm *w, struct node *n, const struct engine_effec
 		w->n_withheld_told += fx->notice.code == ENGINE_N_WITHHELD;
 		w->n_refused_told += fx->notice.code == ENGINE_N_REFUSED_BUNDLE;
 		return;
+	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ANSWER:
+	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_JOIN_STOP:
+	case ENGINE_FX_ADMIT_SIGN:
+	case ENGINE_FX_CLUSTER_KEY:
+	case ENGINE_FX_TICKET_FORGET:
 	case ENGINE_FX_LOAD_KEY:
 	case ENGINE_FX_LOAD_CONN:
 	case ENGINE_FX_UNLOAD_CONN:

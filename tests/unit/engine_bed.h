@@ -149,6 +149,13 @@ static inline const char *bed_peer_of(const struct engine_effect *fx)
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
+	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ANSWER:
+	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_JOIN_STOP:
+	case ENGINE_FX_ADMIT_SIGN:
+	case ENGINE_FX_CLUSTER_KEY:
+	case ENGINE_FX_TICKET_FORGET:
 		break;
 	}
 	return "";
