@@ -71,9 +71,6 @@ static bool is_free_for(const struct engine *e, const struct policy_addr *a, con
 {
 	const struct claim *c = a->family ? claim_find(e, a) : NULL;
 
-	if (a->family && e->self_readdress_us &&
-	        (addr_equal(a, &e->self_addr4) || addr_equal(a, &e->self_addr6)))
-		return false; /* ours yet */
 	return !c || !c->owner || c->owner == p;
 }
 

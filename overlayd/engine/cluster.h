@@ -64,10 +64,6 @@ enum cluster_reach {
 	CLUSTER_UP,    /* admitted, and its tunnel is up */
 };
 void cluster_peer(struct cluster *cluster, const char *name, enum cluster_reach reach);
-/* A session is up with that peer (NULL: with any), who did not say yet that it has what we have; or
- * it is not up, and is to be. */
-bool cluster_is_behind(const struct cluster *cluster, const char *name);
-bool cluster_has_sessions(const struct cluster *cluster);
 void cluster_session(struct cluster *cluster, const struct engine_event *ev);
 void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
 void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);

@@ -206,9 +206,7 @@ static bool is_sound(const struct peer *p, const struct engine_conn_row *row)
 	if (p->want->has_old_key)
 		peer_remote_id(&p->want->old_key, p->name, old_id);
 	return (!strcmp(row->remote_id, id) || !strcmp(row->remote_id, old_id)) &&
-	       ts_exact(row->remote_ts, row->n_remote_ts,
-	               p->readdress_us ? &p->addr4 : &p->want->addr4,
-	               p->readdress_us ? &p->addr6 : &p->want->addr6);
+	       ts_exact(row->remote_ts, row->n_remote_ts, &p->want->addr4, &p->want->addr6);
 }
 
 static bool stale_block(struct engine *e, struct peer *p, const struct policy_prefix *ts)

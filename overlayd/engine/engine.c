@@ -334,11 +334,9 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 		break;
 	case ENGINE_EV_SESSION:
 		cluster_session(e->cluster, ev);
-		readdress_heard(e);
 		break;
 	case ENGINE_EV_SESSION_MSG:
 		cluster_session_msg(e->cluster, ev->session_msg.id, ev->session_msg.msg);
-		readdress_heard(e);
 		break;
 	case ENGINE_EV_NOTE:
 		cluster_note(e->cluster, ev->note.peer, &ev->note.head);
@@ -403,7 +401,6 @@ static void run(struct engine *e)
 		peers_take_policy(e);
 	if (e->now.mono_us >= e->self_change_us || e->now.mono_us >= e->self_old_us)
 		peers_judge_all(e);
-	readdress_self_step(e);
 	due_peers(e);
 	plane_step(e); /* charon must know our address before it hears of connections */
 	do {
@@ -480,8 +477,6 @@ int64_t engine_next_wakeup(const struct engine *e)
 	t = charon_wakeup(e);
 	at = t < at ? t : at;
 	t = cluster_wakeup(e->cluster);
-	at = t < at ? t : at;
-	t = readdress_wakeup(e);
 	at = t < at ? t : at;
 	at = e->self_old_us < at ? e->self_old_us : at;
 	return e->self_change_us < at ? e->self_change_us : at;

@@ -9,7 +9,6 @@
  *	peers.c     records, policy swap, states
  *	claims.c    whose address it is
  *	revoke.c    the ordered end of a peer
- *	readdress.c addresses that change
  *	fwplan.c    table and elements
  *	classes.c   distinct sets of rules
  *	tunnel.c    who initiates, where to, when
@@ -71,8 +70,6 @@ enum engine_impairment {
 	IMPAIR_TRUST_LISTS,
 	IMPAIR_FORGET_KEY,
 	IMPAIR_TRUST_CONNS,
-	IMPAIR_READDRESS_NEVER,
-	IMPAIR_READDRESS_AT_ONCE,
 	IMPAIR_SKIP_SIGNATURE,
 	IMPAIR_TAKE_OLDER,
 	IMPAIR_TAKE_FORK,
@@ -201,7 +198,6 @@ struct peer {
 	bool revoking, sockets_due, ended, verified;
 	uint64_t ended_seq;
 	int64_t revoke_since_us;
-	int64_t readdress_us; /* its addresses change, at the latest then; 0: they do not */
 	struct op term_op;
 
 	struct sa *sas; /* list, by id ascending */
@@ -231,10 +227,16 @@ struct peer {
 	struct link links[Q_N];
 };
 
+enum child_fit {
+	CHILD_BAD,    /* selectors cover what is not the two nodes' */
+	CHILD_NARROW, /* they are some of the two nodes' addresses, of one family at both ends */
+	CHILD_WHOLE,  /* exactly all of them */
+};
+
 struct child {
 	uint32_t id;
 	enum engine_child_state state;
-	bool good; /* selectors are exactly the two nodes' */
+	enum child_fit fit;
 	uint64_t bytes_in, bytes_out;
 };
 
@@ -326,12 +328,6 @@ struct engine {
 	uint32_t self_epoch;
 	uint64_t self_digest;
 	char self_id[ENGINE_ID_MAX];
-	const struct policy_peer *self_entry; /* in the policy; `self` may be self_copy */
-	struct policy_peer self_copy;         /* the same, with our addresses of before */
-	char self_name[POLICY_NAME_MAX + 1];  /* as it is in use, and these: */
-	struct policy_addr self_addr4, self_addr6;
-	int64_t self_readdress_us; /* they change, since then; 0: they do not */
-	size_t n_readdress;        /* peers whose addresses change */
 
 	struct peer **peers; /* sorted by name */
 	size_t n_peers, cap_peers;
@@ -510,14 +506,6 @@ void revoke_sockets_result(struct engine *e, struct peer *p, int error, const ch
 void revoke_terminate_result(struct engine *e, struct peer *p, int error, const char *text);
 void revoke_verified(struct engine *e, const struct peer *only);
 
-/* readdress.c */
-bool readdress_waits(struct engine *e, struct peer *p); /* its end is put off */
-void readdress_over(struct engine *e, struct peer *p);
-void readdress_heard(struct engine *e);
-void readdress_self(struct engine *e);
-void readdress_self_step(struct engine *e);
-int64_t readdress_wakeup(const struct engine *e);
-
 /* fwplan.c */
 bool fw_wanted(const struct engine *e, const struct peer *p);
 bool fw_table_ready(const struct engine *e);
@@ -588,7 +576,9 @@ void sa_free(struct engine *e, struct sa *sa);
 struct sa *sa_find(const struct engine *e, uint32_t id);
 struct sa *sa_new(struct engine *e, uint32_t id);
 void sa_down(struct engine *e, uint32_t id);
+/* Authenticated with the right key and carrying a child, perhaps a narrow one. */
 bool sa_up(const struct sa *sa);
+bool sa_narrow(const struct sa *sa); /* of one that is up: it has no better child */
 /* The selectors are exactly these two addresses (or one, if there is only one). */
 bool ts_exact(const struct policy_prefix *ts, size_t n, const struct policy_addr *a4,
         const struct policy_addr *a6);

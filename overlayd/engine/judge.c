@@ -65,7 +65,8 @@ static enum sa_fault judge(const struct engine *e, const struct sa *sa)
 	if (sa->ids_known && (!sa->ids_good || sa->self_epoch != e->self_epoch))
 		return SA_IDENTITY;
 	for (size_t i = 0; i < sa->n_children; i++)
-		if (sa->children[i].state == ENGINE_CHILD_INSTALLED && !sa->children[i].good)
+		if (sa->children[i].state == ENGINE_CHILD_INSTALLED &&
+		        sa->children[i].fit == CHILD_BAD)
 			return SA_SELECTORS;
 	if (sa->crowded || sa->n_children >= ENGINE_CHILDREN_MAX)
 		return SA_CROWDED;

@@ -151,13 +151,18 @@ void cluster_peer(struct cluster *c, const char *name, enum cluster_reach reach)
 		c->dial_due = c->now.mono_us;
 }
 
+/*
+ * IPv6 first: that address follows from the key, so it is the same in every policy. What did not
+ * answer is tried by the other.
+ */
 bool member_addrs(const struct cluster *c, const struct member *m, struct policy_addr *addr,
         struct policy_addr *from)
 {
 	bool v4 = c->self->addr4.family && m->peer->addr4.family;
+	bool v6 = c->self->addr6.family && m->peer->addr6.family && (!v4 || m->dial_fails % 2 == 0);
 
-	*addr = v4 ? m->peer->addr4 : m->peer->addr6;
-	*from = v4 ? c->self->addr4 : c->self->addr6;
+	*addr = v6 ? m->peer->addr6 : m->peer->addr4;
+	*from = v6 ? c->self->addr6 : c->self->addr4;
 	return addr->family && from->family;
 }
 

@@ -64,7 +64,6 @@ static void peer_free(struct engine *e, struct peer *p)
 		op_drop(e, ops[i]);
 	tunnel_stop(e, p);
 	tunnel_count_refused(e, p, 0);
-	readdress_over(e, p);
 	claim_unblock(e, &p->stale4);
 	claim_unblock(e, &p->stale6);
 	e->n_stale -= p->stale_conn;
@@ -209,9 +208,9 @@ static int merge(struct engine *e)
 		int c = !p ? 1 : !pp ? -1 : strcmp(p->name, pp->name);
 
 		if (c <= 0) {
-			peer_want(e, p, c == 0 && pp != e->self_entry ? pp : NULL);
+			peer_want(e, p, c == 0 && pp != e->self ? pp : NULL);
 			i++;
-		} else if (pp != e->self_entry) {
+		} else if (pp != e->self) {
 			p = peer_new(e, pp->name);
 			if (p)
 				peer_want(e, p, pp);
@@ -292,7 +291,7 @@ void peers_take_policy(struct engine *e)
 	e->retry_policy = false;
 	seeds_mark(e);
 	peers_judge_all(e);
-	cluster_members(e->cluster, e->policy, e->self_entry);
+	cluster_members(e->cluster, e->policy, e->self);
 }
 
 void peers_judge_all(struct engine *e)
@@ -319,7 +318,8 @@ static bool is_troubled(const struct engine *e, const struct peer *p)
 {
 	return p->fw_op.fails || p->under_op.fails || p->conn_op.fails || p->term_op.fails ||
 	       p->sockets_op.fails || (p->attempts && !p->best) ||
-	       (p->resolve_op.fails && !p->best) || has_no_path(e, p);
+	       (p->resolve_op.fails && !p->best) || (p->best && sa_narrow(p->best)) ||
+	       has_no_path(e, p);
 }
 
 void peer_degrade(struct engine *e, struct peer *p, const char *fmt, ...)
@@ -387,8 +387,6 @@ static void tell_reach(struct engine *e, struct peer *p, enum engine_peer_state 
 		return;
 	p->reach = reach;
 	cluster_peer(e->cluster, p->name, reach);
-	if (p->readdress_us)
-		peer_dirty(e, p);
 }
 
 static void tell_state(struct engine *e, struct peer *p)
@@ -481,12 +479,8 @@ void peer_reconcile(struct engine *e, struct peer *p)
 	late_answers(e, p);
 	judge_desired(e, p);
 	names_step(e, p);
-	if (p->revoking || !revoke_needed(e, p)) {
-		readdress_over(e, p);
-	} else if (!readdress_waits(e, p)) {
-		readdress_over(e, p);
+	if (!p->revoking && revoke_needed(e, p))
 		revoke_begin(e, p);
-	}
 	if (p->revoking) {
 		sas_judge_peer(e, p);
 		p->best = NULL;

@@ -67,8 +67,6 @@ bool rotation_self(struct engine *e)
 	e->self = policy_peer_by_key(e->policy, &e->own_key);
 	if (!e->self) /* our next key is lost: until old_until this one will do */
 		e->self = policy_peer_by_old_key(e->policy, &e->own_key);
-	e->self_entry = e->self;
-	readdress_self(e);
 	if (!e->self)
 		return false;
 	h = digest_addr(

@@ -15,15 +15,23 @@ struct sa *sa_find(const struct engine *e, uint32_t id)
 	return (struct sa *)map_find(&e->sas, id);
 }
 
-/* Up: authenticated with the right key and carrying its child. */
-bool sa_up(const struct sa *sa)
+static bool has_fit(const struct sa *sa, enum child_fit least)
 {
-	if (sa->gone || sa->fault || !sa->ids_good || sa->state != ENGINE_IKE_ESTABLISHED)
-		return false;
 	for (size_t i = 0; i < sa->n_children; i++)
-		if (sa->children[i].state == ENGINE_CHILD_INSTALLED && sa->children[i].good)
+		if (sa->children[i].state == ENGINE_CHILD_INSTALLED && sa->children[i].fit >= least)
 			return true;
 	return false;
+}
+
+bool sa_up(const struct sa *sa)
+{
+	return !sa->gone && !sa->fault && sa->ids_good && sa->state == ENGINE_IKE_ESTABLISHED &&
+	       has_fit(sa, CHILD_NARROW);
+}
+
+bool sa_narrow(const struct sa *sa)
+{
+	return !has_fit(sa, CHILD_WHOLE);
 }
 
 static void unlink_peer(struct sa *sa)
@@ -175,17 +183,45 @@ bool ts_exact(const struct policy_prefix *ts, size_t n, const struct policy_addr
 	return has4 && has6;
 }
 
-static bool child_good(
+/* Which of the two addresses: bit 0 is a4, bit 1 is a6; -1: another is among them. */
+static int ts_which(const struct policy_prefix *ts, size_t n, const struct policy_addr *a4,
+        const struct policy_addr *a6)
+{
+	int which = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (prefix_is(&ts[i], a4))
+			which |= 1;
+		else if (prefix_is(&ts[i], a6))
+			which |= 2;
+		else
+			return -1;
+	}
+	return which;
+}
+
+/*
+ * Where the two policies differ in one address, IKE narrows the selectors to the other: what such a
+ * child carries is that peer's all the same, and by it the newer policy gets to the other end.
+ */
+static enum child_fit child_fit(
         const struct engine *e, const struct sa *sa, const struct engine_child_row *c)
 {
 	const struct peer *p = sa->peer;
+	const struct policy_addr *r4, *r6;
+	int local, remote;
 
 	if (!p || !e->self || c->odd_ts || c->n_local_ts > ENGINE_TS_MAX ||
 	        c->n_remote_ts > ENGINE_TS_MAX || (!p->claimed && !p->want))
-		return false;
-	return ts_exact(c->local_ts, c->n_local_ts, &e->self->addr4, &e->self->addr6) &&
-	       ts_exact(c->remote_ts, c->n_remote_ts, p->claimed ? &p->addr4 : &p->want->addr4,
-	               p->claimed ? &p->addr6 : &p->want->addr6);
+		return CHILD_BAD;
+	r4 = p->claimed ? &p->addr4 : &p->want->addr4;
+	r6 = p->claimed ? &p->addr6 : &p->want->addr6;
+	if (ts_exact(c->local_ts, c->n_local_ts, &e->self->addr4, &e->self->addr6) &&
+	        ts_exact(c->remote_ts, c->n_remote_ts, r4, r6))
+		return CHILD_WHOLE;
+	local = ts_which(c->local_ts, c->n_local_ts, &e->self->addr4, &e->self->addr6);
+	remote = ts_which(c->remote_ts, c->n_remote_ts, r4, r6);
+	return local > 0 && remote > 0 && (local & remote) ? CHILD_NARROW : CHILD_BAD;
 }
 
 static struct child *child_slot(struct engine *e, struct sa *sa, uint32_t id)
@@ -219,7 +255,7 @@ static void child_take(struct engine *e, struct sa *sa, const struct engine_chil
 	if (slot)
 		*slot = (struct child){.id = c->id,
 		        .state = c->state,
-		        .good = child_good(e, sa, c),
+		        .fit = child_fit(e, sa, c),
 		        .bytes_in = c->bytes_in,
 		        .bytes_out = c->bytes_out};
 }

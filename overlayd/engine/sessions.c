@@ -155,7 +155,8 @@ void sess_lost(struct cluster *c, struct sess *s, const char *text)
 
 	if (s->up && c->now.mono_us > s->since_us + DIAL_MAX_US)
 		m->dial_fails = 0;
-	m->dial_fails += s->ours && m->dial_fails < 64;
+	if (s->ours) /* odd and even are two ways: member_addrs() */
+		m->dial_fails += m->dial_fails < 64 ? 1 : -1;
 	if (s->ours)
 		m->dial_at =
 		        c->now.mono_us + cl_backoff(c, m->dial_fails, DIAL_MIN_US, DIAL_MAX_US);
@@ -389,33 +390,6 @@ void cluster_session_msg(struct cluster *c, uint64_t id, const struct session_ms
 		statements_come(c, s, msg);
 		break;
 	}
-}
-
-static bool sess_is_behind(const struct cluster *c, const struct sess *s)
-{
-	return s->up && s->theirs.serial < c->head.serial;
-}
-
-bool cluster_is_behind(const struct cluster *c, const char *name)
-{
-	const struct member *m = name ? member_find(c, name) : NULL;
-	bool behind = false;
-
-	for (const struct sess *s = c->sess_head; !name && s && !behind; s = s->next)
-		behind = sess_is_behind(c, s);
-	for (const struct sess *s = m ? m->sessions : NULL; s; s = s->peer_next) {
-		if (s->up && !sess_is_behind(c, s))
-			return false;
-		behind |= s->up;
-	}
-	/* Where one is to be, it comes up in a moment. */
-	return behind ||
-	       (m && m->reach == CLUSTER_UP && c->head.serial && (m->seed || c->self_seed));
-}
-
-bool cluster_has_sessions(const struct cluster *c)
-{
-	return c->n_up != 0;
 }
 
 /* ---- the end of the step ---- */

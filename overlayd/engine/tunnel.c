@@ -252,6 +252,8 @@ static bool is_better(const struct sa *a, const struct sa *b, bool lower)
 
 	if (sa_is_old(a) != sa_is_old(b))
 		return sa_is_old(b);
+	if (sa_narrow(a) != sa_narrow(b))
+		return sa_narrow(b);
 	if (d > CROSSING_US || d < -CROSSING_US)
 		return d > 0;
 	if (a->initiator != b->initiator)
@@ -399,6 +401,10 @@ void tunnel_step(struct engine *e, struct peer *p)
 		}
 		p->attempts = 0;
 		tunnel_count_refused(e, p, 0);
+		if (sa_narrow(p->best))
+			peer_degrade(e, p,
+			        "its tunnel carries only one of IPv4 and IPv6: the two nodes have "
+			        "policies that differ in an address of theirs");
 		duplicates_step(e, p);
 		if (sa_is_old(p->best))
 			move_step(e, p);

@@ -22,7 +22,7 @@ static const char *const impairments[] = {"skip-fw-revoke", "forget-expiry",
         "expiry-in-daemon-only", "ignore-unknown-sa", "unload-without-terminate", "no-reload",
         "leak-per-message", "admit-before-gone", "trust-silence", "no-fw-repair", "keep-old-key",
         "flush-on-start", "trust-clock", "keep-class", "guard-admitted-only", "hours-by-trusted",
-        "ignore-foreign", "trust-lists", "forget-key", "trust-conns", "readdress-never"};
+        "ignore-foreign", "trust-lists", "forget-key", "trust-conns"};
 #define N_IMPAIRMENTS (sizeof(impairments) / sizeof(impairments[0]))
 
 struct options {

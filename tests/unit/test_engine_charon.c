@@ -185,6 +185,98 @@ static void child_up(struct bed *b, int i, uint32_t id)
 	bed_step(b, &ev);
 }
 
+/* The tunnel with b goes, and one comes whose child has only these selectors. */
+static void comes_with(struct bed *b, uint32_t id, unsigned local, unsigned remote)
+{
+	struct engine_event ev = {.type = ENGINE_EV_SA};
+	struct bed_row r;
+
+	bed_row(b, 1, &r);
+	r.row.id = id;
+	r.child.id = id + 50;
+	r.child.n_local_ts = r.child.n_remote_ts = 0;
+	for (unsigned k = 0; k < 2; k++) {
+		if (local & 1U << k)
+			r.child.local_ts[r.child.n_local_ts++] = r.child.local_ts[k];
+		if (remote & 1U << k)
+			r.child.remote_ts[r.child.n_remote_ts++] = r.child.remote_ts[k];
+	}
+	ev.sa.change = ENGINE_SA_UP;
+	ev.sa.row = &r.row;
+	bed_step(b, &ev);
+}
+
+/*
+ * One end heard of a policy that changes an address before the other: IKE narrows the selectors to
+ * the other family. It carries what is right, and is told; a whole one is better.
+ */
+static void narrow_will_do(void **state)
+{
+	struct engine_peer_view v;
+	static struct bed b;
+	(void)state;
+
+	begin(&b, true);
+	bed_sa(&b, 1, false);
+	comes_with(&b, 901, 3, 2);
+	v = bed_look(&b, "b");
+	assert_int_equal(v.state, ENGINE_PEER_UP);
+	assert_int_equal(v.sa_id, 901);
+	assert_true(v.degraded && strstr(v.reason, "only one of IPv4 and IPv6"));
+	comes_with(&b, 900, 3, 3);
+	v = bed_look(&b, "b");
+	assert_int_equal(v.sa_id, 900);
+	assert_false(v.degraded);
+	bed_pass(&b, 10 * US);
+	assert_true(was_ended(901));
+	bed_end(&b);
+}
+
+/* No packet would fit it; or it is for an address that is not the peer's. */
+static void narrow_must_fit(void **state)
+{
+	static struct bed b;
+	(void)state;
+
+	begin(&b, true);
+	bed_sa(&b, 1, false);
+	comes_with(&b, 902, 1, 2);
+	assert_int_not_equal(bed_look(&b, "b").state, ENGINE_PEER_UP);
+	bed_pass(&b, US);
+	assert_true(was_ended(902));
+	bed_end(&b);
+	begin(&b, true);
+	bed_sa(&b, 1, false);
+	comes_with(&b, 903, 0, 3);
+	bed_pass(&b, US);
+	assert_true(was_ended(903));
+	bed_end(&b);
+}
+
+static void narrow_is_no_other(void **state)
+{
+	struct engine_event ev = {.type = ENGINE_EV_SA};
+	struct policy_prefix others[2];
+	static struct bed b;
+	struct bed_row r;
+	uint8_t n;
+	(void)state;
+
+	begin(&b, true);
+	bed_sa(&b, 1, false);
+	bed_row(&b, 1, &r);
+	r.row.id = 904;
+	bed_ts(&b, others, &n, 2);
+	r.child.remote_ts[0] = others[0]; /* beside its own IPv6 address */
+	ev.sa.change = ENGINE_SA_UP;
+	ev.sa.row = &r.row;
+	bed_step(&b, &ev);
+	assert_int_not_equal(bed_look(&b, "b").state, ENGINE_PEER_UP);
+	bed_pass(&b, US);
+	assert_true(was_ended(904));
+	bed_end(&b);
+}
+
 /* Rekeying has two for a moment, or four where both ends began; nobody needs eight. */
 static void crowded_is_ended(void **state)
 {
@@ -476,6 +568,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(foreign_is_ended),
 	        cmocka_unit_test(foreign_is_left_alone),
+	        cmocka_unit_test(narrow_will_do),
+	        cmocka_unit_test(narrow_must_fit),
+	        cmocka_unit_test(narrow_is_no_other),
 	        cmocka_unit_test(crowded_is_ended),
 	        cmocka_unit_test(hidden_is_ended),
 	        cmocka_unit_test(connections_are_looked_at),
