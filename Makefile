@@ -30,7 +30,7 @@ LIBS     = $(B)/libhost.a $(B)/libcontrol.a $(B)/libengine.a $(B)/libpolicy.a \
            $(B)/libviciclient.a $(B)/libfirewall.a $(B)/liboverlay.a
 UNITS    = $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
-all: $(B)/overlayd $(B)/overlayctl
+all: $(B)/overlayd $(B)/overlayctl $(B)/libnss_overlay.so.2
 
 $(B)/libpolicy.a:     $(call objs,policy)
 $(B)/libviciclient.a: $(call objs,vici-client)
@@ -67,6 +67,7 @@ unit_lib_engine   = $(B)/libengine.a $(B)/libpolicy.a
 unit_lib_host     = $(LIBS)
 unit_lib_control  = $(B)/libcontrol.a $(B)/liboverlay.a
 unit_lib_client   = $(B)/liboverlay.a
+unit_lib_nss      = $(LIBS) $(B)/libnss.a
 unit_lib_ctl      = $(B)/libctl.a $(B)/liboverlay.a $(B)/libpolicy.a
 unit_word         = $(word 2,$(subst _, ,$(notdir $(1))))
 .SECONDEXPANSION:
@@ -77,6 +78,7 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(unit_lib_$$(call unit_word,$$@))
 		-lcmocka $(LDLIBS)
 # These run the program itself.
 $(B)/tests/unit/test_ctl_run $(B)/tests/unit/test_ctl_sign $(B)/tests/unit/test_control_ctl: | $(B)/overlayctl
+$(B)/tests/unit/test_nss_names: | $(B)/libnss_overlay.so.2
 .PRECIOUS: $(B)/obj/tests/unit/%.o
 
 units: $(UNITS)
@@ -96,6 +98,7 @@ clean:
 .PHONY: all units man clean
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
+include nss/nss.mk
 include tests/tests.mk
 include tests/sim/sim.mk
 -include tests/bench/bench.mk

@@ -15,6 +15,7 @@ rooms="
 policy:            policy
 vici-client:       vici-client
 firewall:          firewall
+nss:               nss
 overlayd/engine:   overlayd/engine policy
 overlayd/control:  overlayd/control overlayd/client
 overlayd/client:   overlayd/client
@@ -108,7 +109,11 @@ check_all() {
 	END
 	check_words "never logs, never exits" \
 		'\b((v?printf|puts|putchar|perror|v?syslog|sd_journal_[a-z]+|log_[a-z]+|exit|_exit|abort|errx?|warnx?)[[:space:]]*\(|stderr|stdout)' \
-		policy vici-client firewall overlayd/engine
+		policy vici-client firewall nss overlayd/engine
+	# It is loaded into every program of the machine.
+	check_words "allocates nothing, starts nothing" \
+		'\b([a-z]*alloc[a-z]*|free|strn?dup|v?asprintf|fd?open|opendir|open_memstream|getline|fork|pthread_create|getenv)[[:space:]]*\(' \
+		nss
 	check_words "no clock, no socket, no file" \
 		'\b(time|clock_gettime|gettimeofday|socket|connect|open|openat|fopen|read|write|getenv|rand|random|getrandom|sd_[a-z_]+|pthread_[a-z_]+)[[:space:]]*\(' \
 		overlayd/engine
@@ -118,9 +123,9 @@ check_all() {
 # First line of every source: its licence. The libraries that any program may link are LGPL.
 licences() {
 	faults=
-	for f in $(find policy vici-client firewall overlayd tests images -name '*.[ch]' 2>/dev/null); do
+	for f in $(find policy vici-client firewall nss overlayd tests images -name '*.[ch]' 2>/dev/null); do
 		case $f in
-		vici-client/* | overlayd/client/*) want=LGPL-2.1-or-later ;;
+		vici-client/* | nss/* | overlayd/client/*) want=LGPL-2.1-or-later ;;
 		*) want=GPL-2.0-or-later ;;
 		esac
 		head -1 "$f" | grep -q "SPDX-License-Identifier: $want" || faults="$faults $f"
@@ -135,12 +140,12 @@ self_test() {
 	trap 'rm -rf "$tmp"' EXIT
 	mkdir -p "$tmp/tree"
 	# The headers are enough: what the sources hold is the other run's affair.
-	(cd "$here" && find policy vici-client firewall overlayd -name '*.h' | tar cf - -T -) | tar xf - -C "$tmp/tree"
+	(cd "$here" && find policy vici-client firewall nss overlayd -name '*.h' | tar cf - -T -) | tar xf - -C "$tmp/tree"
 	while IFS='|' read -r file line; do
 		[ -n "$file" ] || continue
 		mkdir -p "$(dirname "$tmp/tree/$file")"
 		printf '/* SPDX-License-Identifier: %s */\n%s\n' \
-			"$(case $file in vici-client/* | overlayd/client/*) echo LGPL-2.1-or-later ;; *) echo GPL-2.0-or-later ;; esac)" \
+			"$(case $file in vici-client/* | nss/* | overlayd/client/*) echo LGPL-2.1-or-later ;; *) echo GPL-2.0-or-later ;; esac)" \
 			"$line" >"$tmp/tree/$file"
 		"$0" "$tmp/tree" >"$tmp/out" || :
 		if ! grep -q zz_broken "$tmp/out"; then
@@ -158,7 +163,11 @@ self_test() {
 		overlayd/engine/zz_broken.c|#include "../host/log.h"
 		overlayd/ctl/zz_broken.c|#include "engine/engine.h"
 		overlayd/client/zz_broken.c|#include "policy/policy.h"
+		nss/zz_broken.c|#include "client/paths.h"
+		overlayd/host/zz_broken.c|#include "nss/hosts.h"
 		policy/zz_broken.c|void f(void) { exit(1); }
+		nss/zz_broken.c|void f(void) { syslog(3, "x"); }
+		nss/zz_broken.c|void *f(void) { return malloc(1); }
 		firewall/zz_broken.c|void f(void) { fprintf(stderr, "x"); }
 		overlayd/engine/zz_broken.c|long f(void) { return time(NULL); }
 	END

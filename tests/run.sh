@@ -157,7 +157,7 @@ units_of() { # PHASE BUILD-DIRECTORY
 
 phase_lint() {
 	local files
-	files=$(find policy vici-client firewall overlayd tests images -name '*.[ch]' -not -path '*/corpus/*')
+	files=$(find policy vici-client firewall nss overlayd tests images -name '*.[ch]' -not -path '*/corpus/*')
 	if need clang-format lint; then
 		# shellcheck disable=SC2086
 		item lint/clang-format 120 clang-format --dry-run -Werror $files
@@ -165,7 +165,7 @@ phase_lint() {
 	if need cppcheck lint; then
 		item lint/cppcheck 400 cppcheck --quiet --error-exitcode=1 --std=c11 -j "$JOBS" -I . -I overlayd \
 			--enable=warning,portability,performance --inline-suppr -D__GNUC__ -D_GNU_SOURCE \
-			--suppressions-list=tests/cppcheck.txt policy vici-client firewall overlayd
+			--suppressions-list=tests/cppcheck.txt policy vici-client firewall nss overlayd
 	fi
 	item lint/shell 30 sh -c '
 		for f in $(grep -rlE "^#!/bin/bash" --include="*" tests demo images .ci 2>/dev/null) tests/netns/lib.sh; do

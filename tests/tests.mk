@@ -10,10 +10,10 @@ endif
 FUZZERS      = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 BED_PROGRAMS = $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
 
-$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIBS)
+$(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIBS) $(B)/libnss.a
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
-	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group $(LDLIBS)
+	@$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $< -Wl,--start-group $(LIBS) $(B)/libnss.a -Wl,--end-group $(LDLIBS)
 
 $(B)/tests/netns/%: $(B)/obj/tests/netns/%.o $(LIBS)
 	@mkdir -p $(@D)
