@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/session_private.h"
+#include "host/wireparts.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -21,29 +22,6 @@ static const char *const types[] = {
 
 /* ---- parts ---------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool hex_read(const json_t *value, uint8_t *out, size_t len)
-{
-	const char *text = json_string_value(value);
-
-	if (!text || json_string_length(value) != 2 * len)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
-}
-
 static json_t *head_make(const struct session_head *head)
 {
 	char digest[65];
@@ -58,7 +36,8 @@ static bool head_read(const json_t *value, struct session_head *out)
 	const json_t *serial = json_object_get(value, "serial");
 
 	if (!json_is_integer(serial) || json_integer_value(serial) < 0 ||
-	        !hex_read(json_object_get(value, "digest"), out->digest, sizeof(out->digest)))
+	        !wirepart_hex_read(
+	                json_object_get(value, "digest"), out->digest, sizeof(out->digest)))
 		return false;
 	out->serial = (uint64_t)json_integer_value(serial);
 	return out->serial || !memcmp(out->digest, none, sizeof(none));
@@ -76,7 +55,7 @@ static bool since_read(const json_t *value, uint64_t *out)
 {
 	uint64_t since;
 
-	if (!hex_read(value, (uint8_t *)&since, sizeof(since)))
+	if (!wirepart_hex_read(value, (uint8_t *)&since, sizeof(since)))
 		return false;
 	*out = be64toh(since);
 	return true;
@@ -89,19 +68,6 @@ json_t *session_hello_make(const struct session_hello *hello)
 	return json_pack("{s:s, s:I, s:I, s:s, s:s, s:s}", "hello", NAME, "lowest",
 	        (json_int_t)hello->lowest, "highest", (json_int_t)hello->highest, "release",
 	        hello->release, "cluster", hello->cluster, "node", hello->node);
-}
-
-static bool text_read(const json_t *value, char *out, size_t size)
-{
-	const char *text = json_string_value(value);
-
-	if (!text || json_string_length(value) >= size)
-		return false;
-	for (const char *c = text; *c; c++)
-		if (*c < ' ' || *c > '~')
-			return false;
-	snprintf(out, size, "%s", text);
-	return true;
 }
 
 int session_hello_read(const struct wire_msg *wire, struct session_hello *out)
@@ -117,9 +83,11 @@ int session_hello_read(const struct wire_msg *wire, struct session_hello *out)
 	hello.lowest = json_integer_value(low);
 	hello.highest = json_integer_value(high);
 	if (hello.lowest < 1 || hello.highest < hello.lowest ||
-	        !text_read(json_object_get(h, "release"), hello.release, sizeof(hello.release)) ||
-	        !text_read(json_object_get(h, "cluster"), hello.cluster, sizeof(hello.cluster)) ||
-	        !text_read(json_object_get(h, "node"), hello.node, sizeof(hello.node)))
+	        !wirepart_text_read(
+	                json_object_get(h, "release"), hello.release, sizeof(hello.release)) ||
+	        !wirepart_text_read(
+	                json_object_get(h, "cluster"), hello.cluster, sizeof(hello.cluster)) ||
+	        !wirepart_text_read(json_object_get(h, "node"), hello.node, sizeof(hello.node)))
 		return -EBADMSG;
 	*out = hello;
 	return 0;
