@@ -17,6 +17,7 @@
 #define OVERLAY_NODE_KEY "node.key"           /* below the state directory */
 #define OVERLAY_NODE_KEY_NEXT "node.key.next" /* beside it, while the node changes its key */
 #define OVERLAY_ADMIN_SOCKET "admin.sock"     /* below the run directory */
+#define OVERLAY_HOSTS_FILE "hosts"            /* names of the overlay; below the run directory */
 #define OVERLAY_SOCKET OVERLAY_RUN_DIR "/" OVERLAY_ADMIN_SOCKET /* --socket of overlayctl */
 
 #define OVERLAY_GROUP "overlayd" /* may use the admin socket, where the group exists */

@@ -6,6 +6,7 @@
 #include "client/paths.h"
 #include "firewall/firewall.h"
 #include "host/fwadapt.h"
+#include "host/hostsfile.h"
 #include "host/policyload.h"
 #include "host/routes.h"
 #include "vici-client/vici.h"
@@ -322,6 +323,8 @@ int world_flush(const struct world_options *options, char *err, size_t err_size)
 	ret = flush_charon(&flush, err, err_size);
 	if (!ret)
 		ret = flush_kernel(&flush, err, err_size);
+	if (!ret)
+		hostsfile_remove(options->run_dir);
 	log_notice("taken away: %u tunnels, %u connections%s, %u addresses, rules and routes%s",
 	        flush.sas, flush.conns, flush.key ? ", our key in charon's memory" : "",
 	        flush.things, flush.table ? ", the table inet " FW_TABLE : "");

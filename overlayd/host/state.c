@@ -35,8 +35,10 @@ int state_ensure(const char *dir, char *err, size_t err_size)
 	return 0;
 }
 
-static int write_all(int fd, const char *data, size_t len)
+static int write_all(int fd, const char *data, size_t len, unsigned int mode)
 {
+	if (fchmod(fd, mode) < 0)
+		return -errno;
 	while (len) {
 		ssize_t n = write(fd, data, len);
 
@@ -50,7 +52,8 @@ static int write_all(int fd, const char *data, size_t len)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
-int state_write(const char *dir, const char *name, const void *data, size_t len)
+int state_write_for(
+        const char *dir, const char *name, const void *data, size_t len, unsigned int mode)
 {
 	char temp[NAME_MAX];
 	int dirfd;
@@ -64,7 +67,7 @@ int state_write(const char *dir, const char *name, const void *data, size_t len)
 		return -errno;
 	(void)unlinkat(dirfd, temp, 0); /* of a run that was killed */
 	fd = openat(dirfd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	err = fd < 0 ? -errno : write_all(fd, data, len);
+	err = fd < 0 ? -errno : write_all(fd, data, len, mode);
 	if (fd >= 0)
 		close(fd);
 	if (!err && renameat(dirfd, temp, dirfd, name) < 0)
@@ -75,6 +78,11 @@ int state_write(const char *dir, const char *name, const void *data, size_t len)
 		(void)unlinkat(dirfd, temp, 0);
 	close(dirfd);
 	return err;
+}
+
+int state_write(const char *dir, const char *name, const void *data, size_t len)
+{
+	return state_write_for(dir, name, data, len, 0600);
 }
 
 int state_read(const char *dir, const char *name, size_t max, char **data, size_t *len)

@@ -16,6 +16,9 @@
 /* Makes the directory (0700) if there is none; refuses one that others may write to (-EPERM). */
 int state_ensure(const char *dir, char *err, size_t err_size);
 int state_write(const char *dir, const char *name, const void *data, size_t len);
+/* For others to read: mode is not 0600 but this. */
+int state_write_for(
+        const char *dir, const char *name, const void *data, size_t len, unsigned int mode);
 /* *data is NUL-terminated behind len bytes; free() it. -EFBIG: longer than max. */
 int state_read(const char *dir, const char *name, size_t max, char **data, size_t *len);
 

@@ -6,6 +6,7 @@
 #include "host/clockset.h"
 #include "host/dataplane.h"
 #include "host/fwadapt.h"
+#include "host/hostsfile.h"
 #include "host/names.h"
 #include "host/ownkeys.h"
 #include "host/ops.h"
@@ -77,6 +78,8 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 			policyload_bundle(world);
 		if (fx->notice.code == ENGINE_N_POLICY || fx->notice.code == ENGINE_N_OWN_KEY)
 			ownkeys_settle(world);
+		if (fx->notice.code == ENGINE_N_POLICY)
+			hostsfile_changed(world->hostsfile);
 		ops_notice(world, &fx->notice);
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
@@ -328,6 +331,8 @@ int world_new(struct world **out, const struct world_options *options, char *err
 	if (ret >= 0)
 		ret = engine_make(world);
 	if (ret >= 0)
+		ret = hostsfile_new(world, &world->hostsfile);
+	if (ret >= 0)
 		ret = adapters_make(world, err, err_size);
 	if (ret >= 0)
 		ret = ops_new(world, &world->ops, err, err_size);
@@ -390,6 +395,7 @@ void world_free(struct world *world)
 	fwadapt_free(world->firewall);
 	sd_event_source_disable_unref(world->tick);
 	sd_event_source_disable_unref(world->trim);
+	hostsfile_free(world->hostsfile);
 	store_free(world->store);
 	(void)state_clock_save(&world->clock);
 	free(world->policy_error);

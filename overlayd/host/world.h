@@ -43,6 +43,7 @@ struct watch;
 struct clockset;
 struct ops;
 struct store;
+struct hostsfile;
 struct sessions;
 
 enum world_files {
@@ -71,6 +72,7 @@ struct world {
 	struct control *control;
 	struct ops *ops;
 	struct store *store;
+	struct hostsfile *hostsfile;
 
 	/* the cluster's key, and the bundle in force: bundlefile.c */
 	bool has_cluster_key;
