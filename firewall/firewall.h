@@ -142,6 +142,20 @@ void fw_ruleset_set_secpath(struct fw_ruleset *rs, bool required);
 /* A port of the peers, TCP and UDP, to which only programs of user `uid` may open flows, whatever an
  * allow says: other users of this host are denied. 0, the default: none. */
 void fw_ruleset_set_own(struct fw_ruleset *rs, uint16_t port, uint32_t uid);
+/*
+ * Joining, over IPv6 on the overlay device alone, one TCP port, and nothing else for these addresses
+ * either way. SERVE: who has an address of `net` may open flows to `port` here. ASK: programs of
+ * user `uid` may open flows to `port` of addresses in `net`; `net` must be a prefix of the overlay.
+ * -EINVAL: port 0, or `net` is not IPv6.
+ */
+enum fw_join_role { FW_JOIN_NONE, FW_JOIN_SERVE, FW_JOIN_ASK };
+struct fw_join {
+	enum fw_join_role role;
+	struct fw_addr net;
+	uint16_t port;
+	uint32_t uid;
+};
+int fw_ruleset_set_join(struct fw_ruleset *rs, const struct fw_join *join);
 /* Tunnels come up on demand: our own programs are not told "host unreachable" meanwhile. */
 void fw_ruleset_set_patient(struct fw_ruleset *rs, bool patient);
 

@@ -203,6 +203,7 @@ int fw_ruleset_clone(const struct fw_ruleset *rs, struct fw_ruleset **out)
 	to->patient = rs->patient;
 	to->own_port = rs->own_port;
 	to->own_uid = rs->own_uid;
+	to->join = rs->join;
 	rc = copy_classes(rs, to);
 	for (const struct address *a = rs->self; a && !rc; a = a->hh.next)
 		rc = fw_ruleset_add_self(to, &a->a, a->until_ms);

@@ -129,6 +129,14 @@ void fw_ruleset_set_own(struct fw_ruleset *rs, uint16_t port, uint32_t uid)
 	rs->own_uid = uid;
 }
 
+int fw_ruleset_set_join(struct fw_ruleset *rs, const struct fw_join *join)
+{
+	if (join->role != FW_JOIN_NONE && (!join->port || join->net.family != AF_INET6))
+		return -EINVAL;
+	rs->join = *join;
+	return 0;
+}
+
 int fw_ruleset_add_tunnel_port(struct fw_ruleset *rs, uint16_t port)
 {
 	uint16_t *bigger;

@@ -60,6 +60,7 @@ struct fw_ruleset {
 	bool secpath, patient;
 	uint16_t own_port; /* only own_uid opens flows to it; 0: none */
 	uint32_t own_uid;
+	struct fw_join join;
 	struct fw_addr *prefixes;
 	size_t n_prefixes;
 	struct fw_ports *protect;

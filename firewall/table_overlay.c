@@ -373,6 +373,59 @@ static void build_new(struct table *t)
 	own_port(t, c);
 }
 
+/* ip6 saddr fd77:1:2::/116 tcp dport 451, a rule not yet ended; going out daddr; in replies sport. */
+static struct rule *join_rule(struct table *t, struct chain *c, bool out, bool reply)
+{
+	const struct fw_join *join = &t->rs->join;
+	struct rule *r = rule_new(t, c);
+
+	rule_add(t, r,
+	        (struct stmt){.kind = S_ADDR, .family = AF_INET6, .dst = out, .addr = &join->net});
+	rule_add(t, r,
+	        (struct stmt){.kind = S_PORT,
+	                .value = IPPROTO_TCP,
+	                .dst = !reply,
+	                .own = {IPPROTO_TCP, join->port, join->port}});
+	return r;
+}
+
+static void join_accept(struct table *t, struct rule *r)
+{
+	rule_add(t, r, (struct stmt){.kind = S_COUNTER});
+	rule_end(t, r, NF_ACCEPT, NULL);
+	if (r)
+		snprintf(r->comment, sizeof(r->comment), "join");
+}
+
+/*
+ * Newcomers at a seed's join port, and what we ask of a seed: nothing else passes, for these
+ * addresses are nobody's in the sets.
+ *
+ *	ip6 saddr fd77:1:2::/116 tcp dport 451 counter accept	(serving; the answers in …_reply)
+ *	ip6 daddr fd77:1:2::/48 tcp dport 451 ct state established counter accept
+ *	ip6 daddr fd77:1:2::/48 tcp dport 451 meta skuid 0 counter accept	(asking)
+ */
+static void build_join(struct table *t, struct chain *c, bool out, bool reply)
+{
+	const struct fw_join *join = &t->rs->join;
+	bool ours = join->role == FW_JOIN_ASK;
+	struct rule *r;
+
+	if (join->role == FW_JOIN_NONE || out != (ours != reply))
+		return;
+	r = join_rule(t, c, out, reply);
+	if (!ours || reply) {
+		join_accept(t, r);
+		return;
+	}
+	rule_add(t, r,
+	        (struct stmt){.kind = S_CTSTATE, .value = NF_CT_STATE_BIT(IP_CT_ESTABLISHED)});
+	join_accept(t, r);
+	r = join_rule(t, c, out, reply);
+	rule_add(t, r, (struct stmt){.kind = S_SKUID, .value = (int)join->uid});
+	join_accept(t, r);
+}
+
 /* The chains of one device direction and family: overlay_in4 and overlay_in4_reply. */
 static void build_family(struct table *t, bool out, uint8_t family)
 {
@@ -400,10 +453,15 @@ static void build_family(struct table *t, bool out, uint8_t family)
 	                .value = NF_CT_STATE_INVALID_BIT | NF_CT_STATE_UNTRACKED_BIT |
 	                         NF_CT_STATE_BIT(IP_CT_NEW)});
 	rule_end(t, r, NFT_JUMP, "overlay_new");
+	if (!v4)
+		build_join(t, c, out, false);
 	judge_all(t, c, out, false, family);
 	c = chain_new(t, name[1]);
-	if (c)
-		judge_all(t, c, out, true, family);
+	if (!c)
+		return;
+	if (!v4)
+		build_join(t, c, out, true);
+	judge_all(t, c, out, true, family);
 }
 
 /* Few rules for each packet: by family, then by who opened the flow, then new ones aside. */

@@ -46,6 +46,7 @@ static void print_ctstate(FILE *f, int bits)
 		int bit;
 		const char *name;
 	} states[] = {{NF_CT_STATE_INVALID_BIT, "invalid"}, {NF_CT_STATE_BIT(IP_CT_NEW), "new"},
+	        {NF_CT_STATE_BIT(IP_CT_ESTABLISHED), "established"},
 	        {NF_CT_STATE_BIT(IP_CT_RELATED), "related"},
 	        {NF_CT_STATE_UNTRACKED_BIT, "untracked"}};
 	const char *sep = "ct state ";

@@ -34,7 +34,8 @@ struct dataplane {
 	bool spec_known; /* the engine has spoken */
 	bool wanted;
 	struct routes_spec spec;
-	uint32_t mtu; /* the engine's limit */
+	struct routes_spec guest; /* while it is none, but asks: prefix6 */
+	uint32_t mtu;             /* the engine's limit */
 	uint32_t mtu_told;
 	struct pathmtu paths;
 	bool paths_hurry; /* a whole round soon */
@@ -85,15 +86,20 @@ static int device_look(struct dataplane *dp)
 	return ret < 0 ? ret : 0;
 }
 
+static const struct routes_spec *spec_now(const struct dataplane *dp)
+{
+	return !dp->wanted && dp->guest.guest ? &dp->guest : &dp->spec;
+}
+
 static int routes_sync(struct dataplane *dp)
 {
-	struct routes_spec spec = dp->spec;
+	struct routes_spec spec = *spec_now(dp);
 	struct routes_changes changes = {0};
 	int ret;
 
-	if (!dp->spec_known)
+	if (!dp->spec_known && !spec.guest)
 		return 0; /* what an earlier run left stays until the engine has spoken */
-	if (!dp->wanted)
+	if (!dp->wanted && !spec.guest)
 		return routes_flush(dp->rt, NULL, dp->trouble, sizeof(dp->trouble));
 	spec.device = dp->device.index;
 	ret = routes_apply(dp->rt, &spec, &changes, dp->trouble, sizeof(dp->trouble));
@@ -199,6 +205,28 @@ void dataplane_run(struct dataplane *dp, const struct engine_effect *fx)
 	ret = dataplane_sync(dp);
 	world_result(dp->world, fx->id, ret, dp->trouble);
 	look_at(dp, world_now_us()); /* tells the engine if the device came or went */
+}
+
+int dataplane_guest(
+        struct dataplane *dp, const struct policy_prefix *overlay6, char *err, size_t err_size)
+{
+	int ret;
+
+	dp->guest = (struct routes_spec){0};
+	if (overlay6) {
+		dp->guest.prefix6 = *overlay6;
+		dp->guest.guest = true;
+	}
+	ret = dataplane_sync(dp);
+	look_at(dp, world_now_us());
+	if (ret) {
+		snprintf(err, err_size, "%s", dp->trouble);
+		return ret;
+	}
+	if (!overlay6 || dp->device.index)
+		return 0;
+	snprintf(err, err_size, "%s", dp->trouble[0] ? dp->trouble : dp->why);
+	return -ENODEV;
 }
 
 /* ---- how wide the paths beneath are ------------------------------------------------------------
@@ -391,7 +419,7 @@ static void underlay_tell(struct dataplane *dp)
 
 	do {
 		memset(&found, 0, sizeof(found));
-		found.spec = &dp->spec;
+		found.spec = spec_now(dp);
 		ifa = rtnl_request_init(&req, RTM_GETADDR, 0, sizeof(*ifa));
 		ifa->ifa_family = AF_UNSPEC;
 		err = rtnl_request_dump(dp->rt, &req, underlay_row, &found);

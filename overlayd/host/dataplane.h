@@ -21,6 +21,13 @@ void dataplane_free(struct dataplane *dp);
 void dataplane_start(struct dataplane *dp);
 /* ENGINE_FX_PLANE */
 void dataplane_run(struct dataplane *dp, const struct engine_effect *fx);
+/*
+ * A node that is no member and asks to be one: this cluster's addresses lead to the device, and
+ * nowhere else. NULL: no more. As a member its own spec counts. For a join SA alone: the device has
+ * no address of ours. -ENODEV: there is no device (why in err). Also from within an effect.
+ */
+int dataplane_guest(
+        struct dataplane *dp, const struct policy_prefix *overlay6, char *err, size_t err_size);
 /* charon was asked what it can do: now the plane can be chosen. */
 void dataplane_charon_known(struct dataplane *dp);
 

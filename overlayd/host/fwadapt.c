@@ -45,6 +45,10 @@ struct fwadapt {
 	size_t n_in, n_out;
 	struct endpoint *endpoints;
 	struct bringer *bringers;
+
+	struct fw_ruleset *plain; /* of no member, without the guest's part; NULL: of a member */
+	struct fwadapt_guest guest;
+	bool is_guest;
 };
 
 /* ---- underlay addresses of peers --------------------------------------------------------------
@@ -257,11 +261,68 @@ static void denied_end(struct fwadapt *fa, const char *peer)
 		        peer ? ": " : "", killed);
 }
 
+static struct fwrules_world rules_world(const struct fwadapt *fa)
+{
+	const struct plane *plane = dataplane_expects(fa->world->dataplane);
+
+	return (struct fwrules_world){.device = dataplane_device(fa->world->dataplane),
+	        .secpath = plane->secpath,
+	        .traps = plane->traps};
+}
+
+/* What is of no member is kept, for when it asks to be one. */
+static int plain_keep(struct fwadapt *fa, const struct fw_ruleset *rs, bool member)
+{
+	struct fw_ruleset *plain = NULL;
+	int ret = member ? 0 : fw_ruleset_clone(rs, &plain);
+
+	if (ret)
+		return ret;
+	fw_ruleset_free(fa->plain);
+	fa->plain = plain;
+	return 0;
+}
+
+static int guest_put(struct fwadapt *fa, struct fw_ruleset *rs)
+{
+	struct fwrules_world rules = rules_world(fa);
+
+	return fa->is_guest ? fwrules_guest(rs, &fa->guest, &rules) : 0;
+}
+
+int fwadapt_guest(struct fwadapt *fa, const struct fwadapt_guest *guest, char *err, size_t err_size)
+{
+	struct fw_ruleset *rs = NULL;
+	struct engine_view view;
+	struct fw_error fe = {""};
+	int ret;
+
+	/* Peers' endpoints may have changed since. */
+	if (guest && !fa->is_guest && fa->plain && fw_applied(fa->fw) &&
+	        plain_keep(fa, fw_applied(fa->fw), false))
+		return -ENOMEM;
+	fa->is_guest = guest != NULL;
+	if (guest)
+		fa->guest = *guest;
+	engine_look(fa->world->engine, &view);
+	if (view.policy && !fa->plain)
+		return 0; /* its own table stands, or will */
+	ret = fa->plain ? fw_ruleset_clone(fa->plain, &rs) : fw_ruleset_new(&rs);
+	if (!ret)
+		ret = guest_put(fa, rs);
+	if (!ret)
+		ret = fw_commit(fa->fw, rs, NULL, &fe);
+	fw_ruleset_free(rs);
+	if (ret)
+		snprintf(err, err_size, "the firewall cannot be set for joining: %s",
+		        fe.text[0] ? fe.text : strerror(-ret));
+	return ret;
+}
+
 static int run_base(
         struct fwadapt *fa, const struct engine_fw_base *base, char *err, size_t err_size)
 {
-	const struct plane *plane = dataplane_expects(fa->world->dataplane);
-	struct fwrules_world rules;
+	struct fwrules_world rules = rules_world(fa);
 	struct fw_ruleset *rs = NULL;
 	struct fw_result res;
 	struct fw_error fe = {""};
@@ -270,15 +331,16 @@ static int run_base(
 	/* Without a policy we do not even know what the overlay is: an older table knows better. */
 	if (!base->policy && fwadapt_table_is_there(fa->fw))
 		return 0;
-	rules.device = dataplane_device(fa->world->dataplane);
-	rules.secpath = plane->secpath;
-	rules.traps = plane->traps;
 	ret = fwrules_make(base, &rules, &rs, err, err_size);
 	if (ret)
 		return ret;
 	ret = classes_name(fa, base);
 	if (!ret)
 		ret = peers_put(fa, base, rs);
+	if (!ret)
+		ret = plain_keep(fa, rs, base->self != NULL);
+	if (!ret && !base->self)
+		ret = guest_put(fa, rs);
 	if (ret)
 		snprintf(
 		        err, err_size, "cannot put the peers into the ruleset: %s", strerror(-ret));
@@ -459,6 +521,7 @@ void fwadapt_free(struct fwadapt *fa)
 		return;
 	sd_event_source_disable_unref(fa->io);
 	sd_event_source_disable_unref(fa->timer);
+	fw_ruleset_free(fa->plain);
 	bringers_clear(fa);
 	fw_monitor_close(fa->monitor);
 	fw_close(fa->fw);

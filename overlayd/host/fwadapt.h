@@ -21,6 +21,17 @@ void fwadapt_start(struct fwadapt *fa);
 void fwadapt_shut(struct fwadapt *fa);
 /* ENGINE_FX_FW_BASE, _FW_ADMIT, _FW_REVOKE, _FW_UNDERLAY, _KILL_SOCKETS */
 void fwadapt_run(struct fwadapt *fa, const struct engine_effect *fx);
+/*
+ * This node is no member and asks to be one: the cluster's addresses are shut but for JOIN_PORT,
+ * which only we may ask, from `own` (family 0: it is not known yet). NULL: no more. It stays through
+ * what the engine wants meanwhile; as a member it counts no more. Also from within an effect.
+ */
+struct fwadapt_guest {
+	struct policy_prefix overlay6;
+	struct policy_addr own;
+};
+int fwadapt_guest(
+        struct fwadapt *fa, const struct fwadapt_guest *guest, char *err, size_t err_size);
 struct fw *fwadapt_fw(const struct fwadapt *fa);
 /* A table of ours is in the kernel, whoever made it. */
 bool fwadapt_table_is_there(struct fw *fw);
@@ -38,6 +49,9 @@ struct fwrules_world {
 	bool secpath, traps;
 };
 /* All but peers and their endpoints. base->policy may be NULL. */
+/* Adds what a guest needs to the ruleset of a node that is no member. */
+int fwrules_guest(struct fw_ruleset *rs, const struct fwadapt_guest *guest,
+        const struct fwrules_world *world);
 int fwrules_make(const struct engine_fw_base *base, const struct fwrules_world *world,
         struct fw_ruleset **out, char *err, size_t err_size);
 void fwrules_addr(const struct policy_addr *in, struct fw_addr *out);

@@ -263,6 +263,38 @@ static int classes_all(struct fw_ruleset *rs, const struct engine_fw_base *base)
 	return err ? err : classes_of(rs, base, FW_OUT, base->out, base->n_out);
 }
 
+/* Newcomers, at this seed. */
+static int join_all(struct fw_ruleset *rs, const struct engine_fw_base *base)
+{
+	struct fw_join join = {.role = FW_JOIN_SERVE, .port = JOIN_PORT};
+
+	prefix_convert(&base->join_pool, &join.net);
+	return fw_ruleset_set_join(rs, &join);
+}
+
+int fwrules_guest(
+        struct fw_ruleset *rs, const struct fwadapt_guest *guest, const struct fwrules_world *world)
+{
+	struct fw_join join = {.role = FW_JOIN_ASK, .port = JOIN_PORT, .uid = geteuid()};
+	struct fw_addr own;
+	int err;
+
+	prefix_convert(&guest->overlay6, &join.net);
+	err = fw_ruleset_add_prefix(rs, &join.net);
+	if (err == -EEXIST) /* of a policy that we are not in */
+		err = 0;
+	if (!err)
+		err = fw_ruleset_set_device(rs, world->device);
+	fw_ruleset_set_device_type(rs, ARPHRD_NONE);
+	fw_ruleset_set_secpath(rs, world->secpath);
+	if (!err)
+		err = fw_ruleset_set_join(rs, &join);
+	if (err || !guest->own.family)
+		return err;
+	fwrules_addr(&guest->own, &own);
+	return fw_ruleset_add_self(rs, &own, 0);
+}
+
 static int policy_all(
         struct fw_ruleset *rs, const struct engine_fw_base *base, const struct fwrules_world *world)
 {
@@ -288,6 +320,8 @@ static int policy_all(
 		err = self_all(rs, base->self);
 	if (!err && base->self)
 		err = classes_all(rs, base);
+	if (!err && base->self && base->join)
+		err = join_all(rs, base);
 	return err;
 }
 

@@ -58,8 +58,8 @@ static struct thing *things_add(struct things *things)
 
 /* ---- wanted ---------------------------------------------------------------------------- */
 
-static void want_family(struct things *want, const struct policy_addr *addr,
-        const struct policy_prefix *prefix, uint32_t device)
+static void want_family(struct things *want, const struct routes_spec *spec,
+        const struct policy_addr *addr, const struct policy_prefix *prefix)
 {
 	struct thing *thing;
 
@@ -73,19 +73,19 @@ static void want_family(struct things *want, const struct policy_addr *addr,
 	thing = things_add(want);
 	thing->kind = THING_RULE;
 	thing->prefix = *prefix;
-	if (!addr->family)
-		return;
-	thing = things_add(want);
-	thing->kind = THING_ADDR;
-	thing->prefix.addr = *addr;
-	thing->prefix.len = family_bits(addr->family);
-	if (!device)
+	if (addr->family) {
+		thing = things_add(want);
+		thing->kind = THING_ADDR;
+		thing->prefix.addr = *addr;
+		thing->prefix.len = family_bits(addr->family);
+	}
+	if (!spec->device || (!addr->family && !spec->guest))
 		return;
 	thing = things_add(want);
 	thing->kind = THING_ROUTE;
 	thing->type = RTN_UNICAST;
 	thing->prefix = *prefix;
-	thing->device = device;
+	thing->device = spec->device;
 	thing->metric = METRIC_DEVICE;
 	thing->source = *addr;
 }
@@ -445,8 +445,8 @@ int routes_apply(struct rtnl *rt, const struct routes_spec *spec, struct routes_
 {
 	struct things want = {.n = 0};
 
-	want_family(&want, &spec->addr4, &spec->prefix4, spec->device);
-	want_family(&want, &spec->addr6, &spec->prefix6, spec->device);
+	want_family(&want, spec, &spec->addr4, &spec->prefix4);
+	want_family(&want, spec, &spec->addr6, &spec->prefix6);
 	return things_sync(rt, &want, changes, err, err_size);
 }
 

@@ -28,6 +28,7 @@ struct routes_spec {
 	struct policy_addr addr4, addr6;
 	struct policy_prefix prefix4, prefix6;
 	uint32_t device;
+	bool guest; /* without an address of ours the prefixes lead to the device all the same */
 };
 
 /* What had to be done. */

@@ -121,6 +121,53 @@ static void test_own_port(void **state)
 	fw_ruleset_free(rs);
 }
 
+/* Who is in nobody's set reaches the join port, and nothing else; nobody reaches it. */
+static void test_join_served(void **state)
+{
+	struct fw_join join = {.role = FW_JOIN_SERVE, .net = addr("fd77::/116"), .port = 451};
+	struct fw_ruleset *rs = base_ruleset();
+
+	(void)state;
+	OK(fw_commit(fw, rs, NULL, &err));
+	drops(they, "fd77::2", "fd77::1", 451, "denied-in");
+	OK(fw_ruleset_set_join(rs, &join));
+	OK(fw_commit(fw, rs, NULL, &err));
+	passes(they, "fd77::2", "fd77::1", 451);
+	drops(they, "fd77::2", "fd77::1", 450, "denied-in");
+	drops(they, "fd77::2", "fd77::1", 452, "denied-in");
+	drops(they, "10.77.0.2", "10.77.0.1", 451, "denied-in");
+	drops(we, "fd77::1", "fd77::2", 451, "denied-out");
+	drops(we, "fd77::1", "fd77::2", 17001, "denied-out");
+	join.net = addr("fd77::1000/116");
+	OK(fw_ruleset_set_join(rs, &join));
+	OK(fw_commit(fw, rs, NULL, &err));
+	drops(they, "fd77::2", "fd77::1", 451, "denied-in");
+	fw_ruleset_free(rs);
+}
+
+/* The other end: root asks, and nobody else does; nothing comes but answers. */
+static void test_join_asked(void **state)
+{
+	struct fw_join join = {.role = FW_JOIN_ASK, .net = addr("fd77::/64"), .port = 451};
+	struct fw_ruleset *rs = base_ruleset();
+
+	(void)state;
+	OK(fw_ruleset_set_join(rs, &join));
+	OK(fw_commit(fw, rs, NULL, &err));
+	passes(we, "fd77::1", "fd77::2", 451);
+	drops(we, "fd77::1", "fd77::2", 450, "denied-out");
+	drops(they, "fd77::2", "fd77::1", 451, "denied-in");
+	drops(they, "fd77::2", "fd77::1", 17001, "denied-in");
+	setfsuid(1000);
+	drops(we, "fd77::1", "fd77::2", 451, "denied-out");
+	setfsuid(0);
+	join.port = 0;
+	assert_int_equal(fw_ruleset_set_join(rs, &join), -EINVAL);
+	join = (struct fw_join){.role = FW_JOIN_ASK, .net = addr("10.77.0.0/16"), .port = 451};
+	assert_int_equal(fw_ruleset_set_join(rs, &join), -EINVAL);
+	fw_ruleset_free(rs);
+}
+
 /* One echo request by hand; true if it is answered. */
 static bool ping(int ns, const char *from, const char *to, int ms)
 {
@@ -489,6 +536,8 @@ int main(void)
 	        T(test_device_type),
 	        T(test_secpath),
 	        T(test_own_port),
+	        T(test_join_served),
+	        T(test_join_asked),
 	        T(test_ping),
 	        T(test_icmp_errors),
 	        T(test_denied_log),

@@ -440,6 +440,14 @@ static struct fw_ruleset *random_ruleset(void)
 	fw_ruleset_set_secpath(rs, pick(2));
 	fw_ruleset_set_patient(rs, pick(2));
 	fw_ruleset_set_own(rs, pick(2) ? 0 : 450, pick(2) ? 0 : 1000);
+	if (pick(2)) {
+		struct fw_join join = {.role = pick(2) ? FW_JOIN_SERVE : FW_JOIN_ASK,
+		        .net = addr(pick(2) ? "fd77::/116" : "fd77::/48"),
+		        .port = 451,
+		        .uid = pick(2) ? 0 : 1000};
+
+		OK(fw_ruleset_set_join(rs, &join));
+	}
 	OK(fw_ruleset_set_port(rs, pick(3) ? 4500 : 4501));
 	a = addr(pick(2) ? "10.77.0.0/16" : "10.76.0.0/14");
 	OK(fw_ruleset_add_prefix(rs, &a));
