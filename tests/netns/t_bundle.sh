@@ -155,6 +155,7 @@ expect_said 'not reachable, each gets it when it comes back: node3' "naming who 
 ctl head1 bundle >"$BED_DIR/five"
 expect "the new node is given the bundle" ctl node3 load "$BED_DIR/five"
 expect_within 'sa_up head1 node3 && sa_up node2 node3' 20 "and is a member"
+await '[ "$(field node3 "s[\"bundle\"][\"stored\"] and s[\"bundle\"][\"sessions\"] > 0")" = True ]' 20 "it is kept, and has a session"
 code 0 "doctor finds nothing bad where there are no policy files" ctl node3 doctor
 expect_said 'ok +bundle +serial 5 is in force and kept' "but a bundle"
 expect_within '[ "$(ctl head1 members --json | python3 -c "import json,sys; print(json.load(sys.stdin)[\"n_applied\"])")" = 3 ]' 20 "of whom all know what it has"
