@@ -25,11 +25,13 @@
  *   {"role":"spare"}                                                       listed under `roles:`
  *   {"service":"web","ports":["tcp/80","tcp/443"]}
  *   {"setting":"port","value":4500}                      enforce, firewall, mesh, overlay and port
+ *   {"setting":"join","value":true}                                       of format 2; never false
  *   {"site":"hq","timezone":"Europe/Brussels","behind_nat":false}
  *   {"test":"00000","from":"n1","to":"head1","port":"tcp/22","expect":"deny"}
  *
  * There is one way to write a policy: what is not written exactly so is refused, and what any
- * release writes under one format number never changes. A file holds the bundle and behind it the
+ * release writes under one format number never changes. The format is the lowest that can say what
+ * the policy says, so that nodes of the release before need no update before it is made use of. A file holds the bundle and behind it the
  * four lines of its minisign signature; by hand:
  *
  *   head -n -4 FILE > bundle; tail -n 4 FILE > bundle.minisig; minisign -V -p cluster.pub -m bundle
@@ -43,7 +45,8 @@
 #include "policy/minisign.h"
 #include "policy/policy.h"
 
-#define BUNDLE_FORMAT 1U
+#define BUNDLE_FORMAT_LOWEST 1U
+#define BUNDLE_FORMAT_HIGHEST 2U
 #define BUNDLE_MAX (32U << 20)  /* bytes, without the signature; 20,000 peers take 5 MB */
 #define BUNDLE_LINE_MAX 16384U  /* bytes, without the newline */
 #define BUNDLE_LINES_MAX 40000U /* what a policy's own limits allow, and slack */

@@ -116,7 +116,7 @@ static bool cluster_take(struct bun_cursor *c, char name[POLICY_NAME_MAX + 1])
 	return pol_name_valid(name);
 }
 
-/* The fields of format 1, in their order. */
+/* The fields of all formats so far, in their order. */
 static bool fields_take(struct bun_cursor *c, struct bundle_head *head)
 {
 	uint64_t issued;
@@ -150,11 +150,11 @@ int bundle_head_read(
 	if (!bun_literal(&c, "{\"overlayd-bundle\":") || !bun_number(&c, UINT32_MAX, &format))
 		return bun_fail(-EINVAL, err, err_size,
 		        "this is no bundle: it does not begin with {\"overlayd-bundle\":");
-	if (format != BUNDLE_FORMAT)
+	if (format < BUNDLE_FORMAT_LOWEST || format > BUNDLE_FORMAT_HIGHEST)
 		return bun_fail(-EPROTONOSUPPORT, err, err_size,
-		        "this bundle has format %u, and this release of overlayd knows only format "
-		        "%u: update overlayd here",
-		        (unsigned)format, BUNDLE_FORMAT);
+		        "this bundle has format %u, and this release of overlayd knows formats %u "
+		        "to %u: update overlayd here",
+		        (unsigned)format, BUNDLE_FORMAT_LOWEST, BUNDLE_FORMAT_HIGHEST);
 	if (!fields_take(&c, &head))
 		return bun_fail(-EINVAL, err, err_size,
 		        "the first line of this bundle is damaged at its byte %zu",

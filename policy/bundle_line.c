@@ -268,7 +268,8 @@ static void section_put(struct tree *tree, enum kind kind, struct pol_node *node
 
 static const struct pol_node *setting_value(struct line *line, const struct pol_node *body)
 {
-	static const char *const known[] = {"enforce", "firewall", "mesh", "overlay", "port", NULL};
+	static const char *const known[] = {
+	        "enforce", "firewall", "join", "mesh", "overlay", "port", NULL};
 	const struct pol_node *name = body->child->next, *key = name->next;
 
 	for (size_t i = 0; known[i]; i++)
@@ -320,8 +321,8 @@ static void line_take(struct tree *tree, struct line *line)
 		kind++;
 	if (kind == N_KINDS) {
 		pol_error(line->ctx, pol_at(line->ctx, body),
-		        "there are no '%.63s' lines in format %u", body->child->text,
-		        BUNDLE_FORMAT);
+		        "there are no '%.63s' lines that this release of overlayd knows",
+		        body->child->text);
 		return;
 	}
 	/* Sorted lines: what has the same name stands next to each other. */

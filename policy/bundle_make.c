@@ -153,8 +153,10 @@ static void settings_write(FILE *out, const struct policy *policy)
 	fprintf(out,
 	        "{\"setting\":\"enforce\",\"value\":\"%s\"}\n"
 	        "{\"setting\":\"firewall\",\"value\":\"%s\"}\n"
+	        "%s"
 	        "{\"setting\":\"mesh\",\"value\":\"%s\"}\n",
 	        pol_enforce_words[policy->enforce], pol_firewall_words[policy->firewall],
+	        policy->join ? "{\"setting\":\"join\",\"value\":true}\n" : "",
 	        pol_mesh_words[policy->mesh]);
 	if (policy->overlay4.addr.family) {
 		pol_prefix_print(&policy->overlay4, prefix, sizeof(prefix));
@@ -190,12 +192,18 @@ static void tests_write(FILE *out, const struct policy *policy)
 	}
 }
 
-static void head_write(FILE *out, const struct bundle_head *head)
+/* The lowest format that has words for all that the policy says. */
+static unsigned format_of(const struct policy *policy)
+{
+	return policy->join ? 2 : 1;
+}
+
+static void head_write(FILE *out, const struct bundle_head *head, unsigned format)
 {
 	char parent[65], key[57];
 
-	fprintf(out, "{\"overlayd-bundle\":%u,\"cluster\":\"%s\",\"issued\":%" PRId64,
-	        BUNDLE_FORMAT, head->cluster, head->issued);
+	fprintf(out, "{\"overlayd-bundle\":%u,\"cluster\":\"%s\",\"issued\":%" PRId64, format,
+	        head->cluster, head->issued);
 	if (head->has_next_key) {
 		minisign_public_line(&head->next_key, key);
 		field_write(out, "next_key", key);
@@ -217,7 +225,7 @@ int bun_write(const struct policy *policy, const struct bundle_head *head, char 
 
 	if (!stream)
 		return -ENOMEM;
-	head_write(stream, head);
+	head_write(stream, head, format_of(policy));
 	allows_write(stream, policy);
 	services_write(stream, policy, true);
 	failovers_write(stream, policy);

@@ -261,6 +261,8 @@ static void settings_list(struct settings *s, const struct policy *policy)
 		setting_add(s, "policy", "overlay", "%s", prefix);
 	}
 	setting_add(s, "policy", "firewall", "%s", pol_firewall_words[policy->firewall]);
+	if (policy->join)
+		setting_add(s, "policy", "join", "true");
 	setting_add(s, "policy", "mesh", "%s", pol_mesh_words[policy->mesh]);
 	setting_add(s, "policy", "port", "%u", policy->port);
 	sections_list(s, policy);

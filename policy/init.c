@@ -17,6 +17,7 @@ static const char head[] =
         "overlay: %s    # peers get their addresses from this network\n"
         "firewall: guard           # guard: protect the cluster's ports on this overlay\n"
         "                          # lockdown: close the whole host but for `manage`\n"
+        "join: true                # seeds let newcomers ask (overlayctl ticket, join, approve)\n"
         "\n"
         "# Where nodes stand. behind_nat: peers there can be reached only by what they began.\n"
         "sites:\n"

@@ -7,7 +7,7 @@
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
 const struct pol_keys pol_keys_top = {"the policy",
-        LIST("cluster", "serial", "overlay", "enforce", "firewall", "mesh", "port", "sites",
+        LIST("cluster", "serial", "overlay", "enforce", "firewall", "join", "mesh", "port", "sites",
                 "services", "roles", "allow", "manage", "failover", "peers", "tests"),
         LIST("grace", "tokens", "clients", "gateways")};
 const struct pol_keys pol_keys_site = {"a site", LIST("timezone", "behind_nat"), LIST("gateway")};

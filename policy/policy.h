@@ -160,6 +160,7 @@ struct policy {
 	enum policy_enforce enforce;
 	enum policy_firewall firewall;
 	enum policy_mesh mesh;
+	bool join;     /* seeds take newcomers' requests, see engine/join.h; default false */
 	uint16_t port; /* UDP, default 4500 */
 	const struct policy_site *sites;
 	size_t n_sites;

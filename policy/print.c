@@ -163,9 +163,10 @@ static void policy_write(FILE *out, const struct policy *policy)
 		pol_prefix_print(&policy->overlay4, prefix, sizeof(prefix));
 		fprintf(out, "overlay: %s\n", prefix);
 	}
-	fprintf(out, "enforce: %s\nfirewall: %s\nmesh: %s\nport: %u\n",
+	/* join: only where it is on, so that older policies keep their digests. */
+	fprintf(out, "enforce: %s\nfirewall: %s\n%smesh: %s\nport: %u\n",
 	        pol_enforce_words[policy->enforce], pol_firewall_words[policy->firewall],
-	        pol_mesh_words[policy->mesh], policy->port);
+	        policy->join ? "join: true\n" : "", pol_mesh_words[policy->mesh], policy->port);
 	sites_print(out, policy);
 	services_print(out, policy);
 	for (size_t i = 0; i < policy->n_roles; i++) {

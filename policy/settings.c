@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The policy's single values: cluster, serial, overlay, enforce, firewall, mesh, port; and sites.
- */
+/* The policy's single values: cluster, serial, overlay, enforce, firewall, join, mesh, port; and
+ * sites. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 const char *const pol_enforce_words[] = {"observe", "prefer", "enforce", NULL};
 const char *const pol_firewall_words[] = {"guard", "lockdown", NULL};
+static const char *const bool_words[] = {"false", "true", NULL};
 const char *const pol_mesh_words[] = {"full", "ondemand", "auto", NULL};
 
 static void cluster_parse(struct pol_ctx *ctx, const struct pol_node *top)
@@ -137,6 +138,8 @@ static void modes_parse(struct pol_ctx *ctx, const struct pol_node *top)
 	node = pol_get(top, "firewall");
 	word = node ? pol_word(ctx, node, "firewall", pol_firewall_words) : POLICY_GUARD;
 	policy->firewall = word == POLICY_LOCKDOWN ? POLICY_LOCKDOWN : POLICY_GUARD;
+	node = pol_get(top, "join");
+	policy->join = node && pol_word(ctx, node, "join", bool_words) == 1;
 	node = pol_get(top, "mesh");
 	word = node ? pol_word(ctx, node, "mesh", pol_mesh_words) : POLICY_MESH_FULL;
 	policy->mesh = word < 0 ? POLICY_MESH_FULL : (enum policy_mesh)word;
@@ -199,10 +202,9 @@ static void site_timezone(
 
 static void site_nat(struct pol_ctx *ctx, const struct pol_node *body, struct policy_site *site)
 {
-	static const char *const words[] = {"false", "true", NULL};
 	const struct pol_node *node = pol_get(body, "behind_nat");
 
-	site->behind_nat = node && pol_word(ctx, node, "behind_nat", words) == 1;
+	site->behind_nat = node && pol_word(ctx, node, "behind_nat", bool_words) == 1;
 }
 
 static int site_compare(const void *a, const void *b)

@@ -112,14 +112,14 @@ expect "all is said once" [ "$(grep -c 'speaks session versions' "$BED_DIR/n1/ov
 speak
 expect_within 'heard n1 6 $ALL' 45 "updated, it is there again"
 future() {
-	ctl n1 bundle | head -n -4 | sed '1s/"overlayd-bundle":1/"overlayd-bundle":2/; 1s/"serial":6/"serial":9/' >"$BED_DIR/future"
+	ctl n1 bundle | head -n -4 | sed '1s/"overlayd-bundle":1/"overlayd-bundle":9/; 1s/"serial":6/"serial":9/' >"$BED_DIR/future"
 	minisign -S -s "$BED_DIR/cluster.key" -m "$BED_DIR/future" >/dev/null
 	cat "$BED_DIR/future" "$BED_DIR/future.minisig"
 }
 future >"$OLD/new" && mv "$OLD/new" "$OLD/next"
-FORMAT='has format 2, and this release of overlayd knows only format 1: update overlayd here'
+FORMAT='has format 9, and this release of overlayd knows formats 1 to 2: update overlayd here'
 for x in n1 head1; do
-	expect_within 'logged $x "A bundle from zold was refused: .*$FORMAT"' 20 "a signed bundle of format 2: $x says what to do"
+	expect_within 'logged $x "A bundle from zold was refused: .*$FORMAT"' 20 "a signed bundle of format 9: $x says what to do"
 done
 expect "nothing changed" have 6 head1 n1
 expect_not "nor when an admin gives it" ctl n1 load "$BED_DIR/future"

@@ -45,6 +45,8 @@ static inline char *random_policy(unsigned *seed)
 
 	fprintf(out, "serial: %u\ncluster: c%u\noverlay: 10.77.0.0/16\n", 1 + pick(seed, 1000),
 	        pick(seed, 99));
+	if (pick(seed, 2))
+		fprintf(out, "join: %s\n", pick(seed, 2) ? "true" : "false");
 	fprintf(out, "firewall: %s\nport: %u\n", pick(seed, 2) ? "guard" : "lockdown",
 	        501 + pick(seed, 65000));
 	fputs("roles: [extra, z, r0]\n"

@@ -250,7 +250,7 @@ static void not_taken(struct bed *b, const struct signed_file *f, int error,
 
 static void test_not_taken(void **state)
 {
-	static const char future[] = "{\"overlayd-bundle\":2,\"cluster\":\"t\",\"serial\":6}\n";
+	static const char future[] = "{\"overlayd-bundle\":9,\"cluster\":\"t\",\"serial\":6}\n";
 	struct recipe r = usual;
 	struct signed_file f4, f5, bad;
 	struct bed b;

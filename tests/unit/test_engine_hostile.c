@@ -182,7 +182,7 @@ static void test_other_cluster(void **state)
 /* Another release's: refused, never half understood, and not the messenger's fault. */
 static void test_format(void **state)
 {
-	static const char text[] = "{\"overlayd-bundle\":2,\"cluster\":\"t\",\"issued\":1,"
+	static const char text[] = "{\"overlayd-bundle\":9,\"cluster\":\"t\",\"issued\":1,"
 	                           "\"serial\":3}\n{\"new\":1}\n";
 	struct signed_file f = signed_text(text, strlen(text));
 	struct scene s;

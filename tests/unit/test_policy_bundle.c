@@ -126,6 +126,29 @@ static void test_text(void **state)
 	free(text.data);
 }
 
+/* What only format 2 has words for is written as that, and all else as before. */
+static void test_format(void **state)
+{
+	static const char two[] = "{\"overlayd-bundle\":2,", one[] = "{\"overlayd-bundle\":1,";
+	static const char line[] = "{\"setting\":\"join\",\"value\":true}\n";
+	struct text text = made_of(GOOD "join: true\n");
+	struct policy *policy = parsed(&text);
+
+	(void)state;
+	assert_int_equal(strncmp(text.data, two, strlen(two)), 0);
+	assert_non_null(strstr(text.data, line));
+	assert_true(policy->join);
+	policy_unref(policy);
+	free(text.data);
+	text = made_of(GOOD "join: false\n");
+	policy = parsed(&text);
+	assert_int_equal(strncmp(text.data, one, strlen(one)), 0);
+	assert_null(strstr(text.data, "join"));
+	assert_false(policy->join);
+	policy_unref(policy);
+	free(text.data);
+}
+
 /* What is said about a thing names the bundle and its line. */
 static void test_where(void **state)
 {
@@ -362,16 +385,27 @@ static void test_refused(void **state)
 	refused("empty", "", 0, -EINVAL,
 	        "bundle:1:1: error: this is no bundle: it does not begin with "
 	        "{\"overlayd-bundle\":\n");
-	changed("bundle\":1", "bundle\":2", -EPROTONOSUPPORT,
-	        "bundle:1:1: error: this bundle has format 2, and this release of overlayd knows "
-	        "only format 1: update overlayd here\n");
+	changed("bundle\":1", "bundle\":3", -EPROTONOSUPPORT,
+	        "bundle:1:1: error: this bundle has format 3, and this release of overlayd knows "
+	        "formats 1 to 2: update overlayd here\n");
+	changed("bundle\":1", "bundle\":0", -EPROTONOSUPPORT, NULL);
+	/* The lowest format that will do, and nothing in it that it has no word for. */
+	changed("bundle\":1", "bundle\":2", -EINVAL,
+	        "bundle:1:1: error: this line is not written as overlayd writes it, so the bundle "
+	        "is "
+	        "not taken\n");
+	changed("{\"setting\":\"mesh\"",
+	        "{\"setting\":\"join\",\"value\":true}\n{\"setting\":\"mesh\"", -EINVAL, NULL);
+	changed("{\"setting\":\"mesh\"",
+	        "{\"setting\":\"join\",\"value\":false}\n{\"setting\":\"mesh\"", -EINVAL, NULL);
 	changed("bundle\":1", "bundle\":01", -EINVAL, NULL);
 	changed("\"serial\":7}", "\"serial\":7,\"more\":1}", -EINVAL,
 	        "bundle:1:1: error: the first line of this bundle is damaged at its byte 68\n");
 	changed("\"serial\":7}", "\"serial\":0}", -EINVAL, NULL);
 	changed("\"cluster\":\"hpc\"", "\"cluster\":\"h c\"", -EINVAL, NULL);
 	changed("{\"setting\":\"port\"", "{\"settinh\":\"port\"", -EINVAL,
-	        "bundle:15:1: error: there are no 'settinh' lines in format 1\n");
+	        "bundle:15:1: error: there are no 'settinh' lines that this release of overlayd "
+	        "knows\n");
 	changed("{\"setting\":\"mesh\",\"value\":\"full\"}", "{\"setting\":\"mesi\",\"value\":1}",
 	        -EINVAL,
 	        "bundle:13:12: error: 'mesi' is no setting that this release of overlayd knows\n");
@@ -769,6 +803,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(test_text),
+	        cmocka_unit_test(test_format),
 	        cmocka_unit_test(test_where),
 	        cmocka_unit_test(test_trip),
 	        cmocka_unit_test(test_corners),

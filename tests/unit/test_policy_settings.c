@@ -184,6 +184,8 @@ static const struct fault_case cases[] = {
         {"enforce typo", GOOD "enforce: enforced\n", NULL,
                 "policy.yaml:8:10: error: enforce cannot be 'enforced': it is observe, prefer or "
                 "enforce (did you mean 'enforce'?)\n"},
+        {"join", GOOD "join: maybe\n", NULL,
+                "policy.yaml:8:7: error: join cannot be 'maybe': it is false or true\n"},
         {"firewall", GOOD "firewall: open\n", NULL,
                 "policy.yaml:8:11: error: firewall cannot be 'open': it is guard or lockdown\n"},
         {"mesh", GOOD "mesh: star\n", NULL,
