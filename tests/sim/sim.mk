@@ -16,7 +16,7 @@ sim_objs    = $(patsubst %.c,$(B)/obj/sim/%.o,$(wildcard overlayd/engine/*.c $(1
 SIM_OBJS    = $(call sim_objs,tests/sim)
 SWARM_OBJS  = $(call sim_objs,tests/simcluster)
 # Messages are as long as the host writes them.
-SWARM_WIRE  = $(patsubst %,$(B)/obj/overlayd/host/%.o,session_wire session_record)
+SWARM_WIRE  = $(patsubst %,$(B)/obj/overlayd/host/%.o,session_wire session_record wireparts)
 
 $(B)/obj/sim/%.o: %.c Makefile
 	@mkdir -p $(@D)
