@@ -46,6 +46,9 @@
 #define EXTRA_US 30000000 /* a session beside those to seeds lives so long */
 #define DIAL_MIN_US 250000
 #define DIAL_MAX_US 30000000
+#define DIAL_SOON_US 1000000   /* so long at most between two calls, at first; then */
+#define DIAL_AWAY 8            /* this part of the time that it has been away */
+#define STEADY_US 5000000      /* a session that lived so long is no trouble */
 #define OTHER_CALLS_US 5000000 /* the other should have called by then */
 #define STORE_MIN_US 1000000
 #define STORE_MAX_US 60000000
@@ -91,6 +94,7 @@ struct member {
 	struct sess *sessions; /* list, newest first */
 	uint32_t dial_fails;
 	int64_t dial_at;  /* not again before */
+	int64_t away_us;  /* since the first of dial_fails */
 	int64_t alone_us; /* of a seed: since when there is no session */
 	char *text;       /* why there is no session */
 	uint32_t came;    /* sessions that it opened lately */

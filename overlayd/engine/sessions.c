@@ -145,6 +145,20 @@ static bool member_text(struct cluster *c, struct member *m, const char *text)
 }
 
 /*
+ * Its tunnel is up, so its overlayd is most likely being started anew: it is called until it
+ * answers, ever less often. Each delay is a part of the time gone by, so it is at most that much
+ * later that it is met again.
+ */
+static int64_t call_delay(struct cluster *c, const struct member *m)
+{
+	int64_t most = (c->now.mono_us - m->away_us) / DIAL_AWAY;
+
+	if (most < DIAL_SOON_US)
+		most = DIAL_SOON_US;
+	return cl_backoff(c, m->dial_fails, DIAL_MIN_US, most < DIAL_MAX_US ? most : DIAL_MAX_US);
+}
+
+/*
  * It came down, or did not come up. Sessions to seeds are news; each reason once, until one is up
  * again. How often that can be, the time between two calls says.
  */
@@ -153,13 +167,14 @@ void sess_lost(struct cluster *c, struct sess *s, const char *text)
 	struct member *m = s->m;
 	bool changed;
 
-	if (s->up && c->now.mono_us > s->since_us + DIAL_MAX_US)
+	if (s->up && c->now.mono_us > s->since_us + STEADY_US)
 		m->dial_fails = 0;
+	if (!m->dial_fails)
+		m->away_us = c->now.mono_us;
 	if (s->ours) /* odd and even are two ways: member_addrs() */
 		m->dial_fails += m->dial_fails < 64 ? 1 : -1;
 	if (s->ours)
-		m->dial_at =
-		        c->now.mono_us + cl_backoff(c, m->dial_fails, DIAL_MIN_US, DIAL_MAX_US);
+		m->dial_at = c->now.mono_us + call_delay(c, m);
 	changed = member_text(c, m, text && *text ? text : "no reason given");
 	if (s->up || changed || !m->told_down)
 		cl_notice(c, m->seed ? ENGINE_NOTICE : ENGINE_DEBUG, ENGINE_N_SESSION_DOWN, m,

@@ -13,11 +13,11 @@
 
 /* ---- limits */
 
-#define SESSION_CONNECT_US 15000000 /* until the other end has answered */
-#define SESSION_HELLO_US 5000000    /* then until its hello */
-#define SESSION_STALL_US 15000000   /* in this time at least SESSION_STALL_BYTES must move, */
-#define SESSION_STALL_BYTES 16384U  /* or all that there was, in either direction */
-#define SESSION_ASKED_US 120000000  /* a large answer is taken so long after it was asked for */
+#define SESSION_CONNECT_US 5000000 /* until the other end has answered: the next SYN is soon */
+#define SESSION_HELLO_US 5000000   /* then until its hello */
+#define SESSION_STALL_US 15000000  /* in this time at least SESSION_STALL_BYTES must move, */
+#define SESSION_STALL_BYTES 16384U /* or all that there was, in either direction */
+#define SESSION_ASKED_US 120000000 /* a large answer is taken so long after it was asked for */
 #define SESSION_PER_PEER 2U
 #define SESSION_ALL_MAX 20000U
 #define SESSION_QUEUE_MAX (1U << 20) /* bytes that wait, without bundles */

@@ -132,7 +132,7 @@ alive $ALL
 
 overlayd_kill seed1
 overlayd_start seed1
-expect_within '[ "$(sessions seed1)" = 2 ]' 30 "the seed is started anew: sessions are back"
+expect_within '[ "$(sessions seed1)" = 2 ]' 10 "the seed is started anew: sessions are back"
 expect_within 'have 3 seed1' 5 "with the bundle that it kept"
 await 'tcp_open node18 10.77.0.1 7777 0.5' 20 "node18 passes"
 tcp_client node18 10.77.0.1 7777 flow
