@@ -206,6 +206,20 @@ void cluster_key(struct cluster *c, const struct minisign_public *key)
 	c->dial_due = c->now.mono_us;
 }
 
+size_t cluster_keys(const struct cluster *c, struct minisign_public keys[CLUSTER_KEYS_MAX])
+{
+	size_t n = 0;
+
+	if (!c->has_key)
+		return 0;
+	keys[n++] = c->trust.key;
+	if (!minisign_public_same(&c->trust.first, &c->trust.key))
+		keys[n++] = c->trust.first;
+	if (c->trust.has_next)
+		keys[n++] = c->trust.next;
+	return n;
+}
+
 void cluster_bundle(
         struct cluster *c, enum engine_bundle_source source, const char *file, size_t len)
 {

@@ -23,6 +23,7 @@ static void charon_lost(struct engine *e, const char *text)
 	e->list_peer = NULL;
 	text_set(e->charon_text, sizeof(e->charon_text), text ? text : "not connected");
 	sas_forget(e);
+	join_charon_lost(e);
 	for (size_t i = 0; i < e->n_peers; i++) {
 		struct peer *p = e->peers[i];
 

@@ -68,6 +68,11 @@ void cluster_session(struct cluster *cluster, const struct engine_event *ev);
 void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
 void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);
 void cluster_who(struct cluster *cluster);
+/* Is this node a complete member? Until then it answers nobody as a seed does. True at first. */
+void cluster_complete(struct cluster *cluster, bool complete);
+/* Whose bundles count: the one in use, then any that was or will be. How many; 0: none is set. */
+#define CLUSTER_KEYS_MAX 3U
+size_t cluster_keys(const struct cluster *cluster, struct minisign_public keys[CLUSTER_KEYS_MAX]);
 /* True if the id was one of its own (ENGINE_EV_RESULT). */
 bool cluster_result(struct cluster *cluster, uint64_t id, int error, const char *text);
 /* Last of every step: what is due, and what follows from all that happened in it. */

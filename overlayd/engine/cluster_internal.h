@@ -183,6 +183,7 @@ struct cluster {
 	const struct policy *policy;
 	const struct policy_peer *self;
 	bool self_seed;
+	bool incomplete; /* it is joining: not a seed yet, whatever its role says */
 	struct map members;
 	struct member *member_head, *member_tail;
 	struct member **seeds;

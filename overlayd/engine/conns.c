@@ -268,16 +268,20 @@ static void conn_found(struct engine *e, const char *name, const struct engine_c
 void conns_snapshot(struct engine *e, const struct engine_event *ev)
 {
 	const size_t skip = strlen(ENGINE_CONN_PREFIX);
+	bool join = false;
 
 	for (size_t i = 0; i < ev->conns.n && i < ENGINE_CONNS_MAX; i++) {
 		const char *name = ev->conns.names[i];
 
+		join |= name && !strcmp(name, JOIN_CONN);
 		if (name && !strncmp(name, ENGINE_CONN_PREFIX, skip) && name[skip] &&
-		        strlen(name) <= 255)
+		        strlen(name) <= 255 && strcmp(name, JOIN_CONN) &&
+		        (!join_is_asking(e) || strcmp(name, JOIN_ASK_CONN)))
 			conn_found(e, name + skip, ev->conns.rows ? &ev->conns.rows[i] : NULL);
 	}
 	if (ev->conns.truncated || ev->conns.n > ENGINE_CONNS_MAX)
 		return;
+	join_conn_listed(e, join, e->conns_seq);
 	if (IMPAIRED(IMPAIR_NO_RELOAD))
 		return;
 	for (size_t i = 0; i < e->n_peers; i++) {

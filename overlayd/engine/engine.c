@@ -61,6 +61,11 @@ int engine_new(struct engine **out, const struct engine_config *config)
 		free(e);
 		return -ENOMEM;
 	}
+	if (join_new(e)) {
+		cluster_free(e->cluster);
+		free(e);
+		return -ENOMEM;
+	}
 	e->rng = e->cfg.seed;
 	e->self_change_us = e->self_change_wall_s = e->self_old_us = ENGINE_NEVER;
 	e->base_dirty = true;
@@ -75,6 +80,7 @@ void engine_free(struct engine *e)
 	if (!e)
 		return;
 	sas_forget(e);
+	join_free(e);
 	peers_free(e);
 	claims_free(e);
 	flights_free(e);
@@ -133,7 +139,7 @@ static void on_bundle_policy(struct engine *e)
 	policy_unref(policy);
 }
 
-static void on_cluster_key(struct engine *e, const struct minisign_public *key)
+void engine_cluster_key(struct engine *e, const struct minisign_public *key)
 {
 	cluster_key(e->cluster, key);
 	if (e->is_signed)
@@ -190,9 +196,16 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 	case OP_UNDERLAY:
 		underlay_result(e, p, error, text);
 		break;
+	case OP_JOIN_SERVE:
+	case OP_ADMIT:
+	case OP_CLUSTER_KEY:
+	case OP_TICKET:
+		join_result(e, f->kind, error, text);
+		break;
 	case OP_RESOLVE:
 	case OP_LIST_SAS:
 	case OP_LIST_CONNS:
+	case OP_JOIN_ASK:
 	case OP_N:
 		break; /* have events of their own */
 	}
@@ -327,7 +340,7 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 		e->want_list = e->want_conns = true;
 		break;
 	case ENGINE_EV_CLUSTER_KEY:
-		on_cluster_key(e, &ev->cluster_key);
+		engine_cluster_key(e, &ev->cluster_key);
 		break;
 	case ENGINE_EV_BUNDLE:
 		cluster_bundle(e->cluster, ev->bundle.source, ev->bundle.file, ev->bundle.len);
@@ -350,6 +363,7 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_JOIN_GONE:
 	case ENGINE_EV_JOIN_REJECT:
 	case ENGINE_EV_ADMIT_SIGNED:
+		join_event(e, ev);
 		break;
 	}
 	on_bundle_policy(e);
@@ -416,6 +430,7 @@ static void run(struct engine *e)
 	peers_tell(e);
 	peers_sweep(e);
 	demand_tell(e);
+	join_step(e);
 	fw_base_step(e);
 	sas_end_bad(e);
 	charon_step(e);
@@ -477,6 +492,8 @@ int64_t engine_next_wakeup(const struct engine *e)
 	t = charon_wakeup(e);
 	at = t < at ? t : at;
 	t = cluster_wakeup(e->cluster);
+	at = t < at ? t : at;
+	t = join_wakeup(e);
 	at = t < at ? t : at;
 	at = e->self_old_us < at ? e->self_old_us : at;
 	return e->self_change_us < at ? e->self_change_us : at;

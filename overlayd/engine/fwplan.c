@@ -195,6 +195,9 @@ static bool base_fill(struct engine *e, struct engine_fw_base *b)
 	b->policy = e->policy;
 	b->self = e->self_active ? e->self : NULL;
 	b->sessions = e->is_signed;
+	b->join = join_in_table(e);
+	if (b->join)
+		join_pool(e, &b->join_pool);
 	b->digest = e->base_digest;
 	for (size_t i = 0; in && i < e->in.n; i++)
 		in[b->n_in++].bits = e->in.bits + i * e->in.words;
@@ -322,6 +325,7 @@ void fw_policy_changed(struct engine *e)
 	h = digest_bytes(h, e->out.bits, e->out.n * e->out.words * 8);
 	h = digest_u64(h, e->self_active);
 	h = digest_u64(h, e->is_signed);
+	h = digest_u64(h, join_in_table(e));
 	e->base_digest = h;
 	if (IMPAIRED(IMPAIR_KEEP_CLASS) && e->base_once)
 		return;

@@ -25,12 +25,15 @@
  *	timers.c    one timer per peer, in a heap
  *	view.c      what status sees
  *	cluster.c   which policy is in force, and how it gets about: a machine of its own, cluster.h
+ *	join*.c     newcomers and seeds: join_internal.h
+ *	complete.c  from being let in to being a member
  */
 #ifndef OVERLAYD_ENGINE_INTERNAL_H
 #define OVERLAYD_ENGINE_INTERNAL_H
 
 #include "engine/cluster.h"
 #include "engine/engine.h"
+#include "engine/impair.h"
 #include "engine/map.h"
 
 #define CHILD_GRACE_US 1000000    /* before a duplicate is ended */
@@ -47,41 +50,6 @@
 #define DEMAND_LOOK_US 6000000     /* between lists: charon tries for 8 s, and tells nobody */
 #define REASON_MAX 160
 #define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX) /* addresses of a peer */
-
-/* Broken on purpose, for the simulator only (tests/sim builds with ENGINE_IMPAIR). */
-enum engine_impairment {
-	IMPAIR_SKIP_FW_REVOKE,
-	IMPAIR_FORGET_EXPIRY,
-	IMPAIR_EXPIRY_IN_DAEMON_ONLY,
-	IMPAIR_IGNORE_UNKNOWN_SA,
-	IMPAIR_UNLOAD_WITHOUT_TERMINATE,
-	IMPAIR_NO_RELOAD,
-	IMPAIR_LEAK,
-	IMPAIR_ADMIT_BEFORE_GONE,
-	IMPAIR_TRUST_SILENCE,
-	IMPAIR_NO_REPAIR,
-	IMPAIR_KEEP_OLD_KEY,
-	IMPAIR_FLUSH_ON_START,
-	IMPAIR_TRUST_CLOCK,
-	IMPAIR_KEEP_CLASS,
-	IMPAIR_GUARD_ADMITTED_ONLY,
-	IMPAIR_HOURS_BY_TRUSTED,
-	IMPAIR_IGNORE_FOREIGN,
-	IMPAIR_TRUST_LISTS,
-	IMPAIR_FORGET_KEY,
-	IMPAIR_TRUST_CONNS,
-	IMPAIR_SKIP_SIGNATURE,
-	IMPAIR_TAKE_OLDER,
-	IMPAIR_TAKE_FORK,
-	IMPAIR_NO_NOTES,
-	IMPAIR_TRUST_STATEMENTS,
-};
-#ifdef ENGINE_IMPAIR
-extern unsigned engine_impair;
-#define IMPAIRED(x) ((engine_impair >> (x)) & 1)
-#else
-#define IMPAIRED(x) 0
-#endif
 
 /* One thing that is asked of the host, at most once at a time. */
 struct op {
@@ -105,6 +73,11 @@ enum op_kind {
 	OP_LIST_CONNS,
 	OP_BASE,
 	OP_PLANE,
+	OP_JOIN_SERVE,
+	OP_JOIN_ASK,
+	OP_ADMIT,
+	OP_CLUSTER_KEY,
+	OP_TICKET,
 	OP_N,
 };
 
@@ -260,6 +233,7 @@ struct sa {
 	struct sa *next;   /* of the peer's */
 	struct sa *all_prev, *all_next;
 	bool unnamed, known_child, gone, asked, foreign;
+	bool join;                /* a newcomer's, at a seed: join_serve.c */
 	bool inherited;           /* half-open when charon's SAs were first read */
 	bool lost;                /* in no list any more, and its end is not proven */
 	bool crowded;             /* its children did not find room here */
@@ -383,7 +357,8 @@ struct engine {
 	size_t n_underlay;
 
 	struct cluster *cluster;
-	bool is_signed; /* there is a cluster key: seeds are always connected, sessions pass */
+	struct join *join; /* join_internal.h */
+	bool is_signed;    /* there is a cluster key: seeds are always connected, sessions pass */
 
 	struct engine_effect *fx;
 	size_t n_fx, cap_fx;
@@ -596,5 +571,7 @@ void sas_end_bad(struct engine *e);
 void sa_not_stale(struct engine *e, struct sa *sa); /* it came up after all */
 void sa_lost(struct engine *e, struct sa *sa);
 void sa_end_result(struct engine *e, uint32_t id, int error);
+
+#include "engine/join_part.h"
 
 #endif

@@ -58,6 +58,8 @@ static enum sa_fault judge(const struct engine *e, const struct sa *sa)
 		return SA_ASKED;
 	if (sa->unnamed)
 		return judge_age(e, sa);
+	if (sa->join)
+		return join_sa_judge(e, sa);
 	if (IMPAIRED(IMPAIR_IGNORE_UNKNOWN_SA))
 		return SA_FINE;
 	if (!p || !p->desired)

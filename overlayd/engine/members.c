@@ -116,7 +116,7 @@ void cluster_members(struct cluster *c, const struct policy *policy, const struc
 
 	c->policy = policy ? policy_ref(policy) : NULL;
 	c->self = policy ? self : NULL;
-	c->self_seed = c->self && policy_is_seed(policy, c->self);
+	c->self_seed = c->self && !c->incomplete && policy_is_seed(policy, c->self);
 	for (struct member *m = c->member_head; m; m = next) {
 		const struct policy_peer *peer =
 		        c->self ? policy_peer_by_name(policy, m->name) : NULL;
@@ -133,6 +133,13 @@ void cluster_members(struct cluster *c, const struct policy *policy, const struc
 	members_seeds(c);
 	calls_members(c);
 	policy_unref(old);
+}
+
+void cluster_complete(struct cluster *c, bool complete)
+{
+	c->incomplete = !complete;
+	c->self_seed = c->self && complete && policy_is_seed(c->policy, c->self);
+	calls_members(c);
 }
 
 void cluster_peer(struct cluster *c, const char *name, enum cluster_reach reach)

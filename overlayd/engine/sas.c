@@ -82,6 +82,8 @@ void sa_free(struct engine *e, struct sa *sa)
 		e->sa_tail = sa->all_prev;
 	e->n_sas--;
 	e->n_foreign -= sa->foreign;
+	if (sa->join)
+		join_sa_gone(e, sa);
 	op_drop(e, &sa->op);
 	mem_free(e, sa->children, sa->cap_children * sizeof(*sa->children));
 	mem_free(e, sa, sizeof(*sa));
@@ -99,6 +101,12 @@ static bool is_ours(const char *conn)
 {
 	return conn && (!strncmp(conn, ENGINE_CONN_PREFIX, strlen(ENGINE_CONN_PREFIX)) ||
 	                       !strcmp(conn, UNNAMED));
+}
+
+/* What we ask a seed by: the host made it, and ends it. */
+static bool is_asking(const struct engine *e, const char *conn)
+{
+	return join_is_asking(e) && !strcmp(conn, JOIN_ASK_CONN);
 }
 
 struct sa *sa_new(struct engine *e, uint32_t id)
@@ -135,7 +143,8 @@ static void take_name(struct engine *e, struct sa *sa, const char *conn)
 	bool old;
 
 	sa->unnamed = !strcmp(conn, UNNAMED);
-	if (sa->unnamed)
+	sa->join |= !strcmp(conn, JOIN_CONN);
+	if (sa->unnamed || sa->join)
 		return;
 	p = conn_peer(e, conn + strlen(ENGINE_CONN_PREFIX), &old);
 	if (p)
@@ -255,7 +264,7 @@ static void child_take(struct engine *e, struct sa *sa, const struct engine_chil
 	if (slot)
 		*slot = (struct child){.id = c->id,
 		        .state = c->state,
-		        .fit = child_fit(e, sa, c),
+		        .fit = sa->join ? join_child_fit(e, sa, c) : child_fit(e, sa, c),
 		        .bytes_in = c->bytes_in,
 		        .bytes_out = c->bytes_out};
 }
@@ -291,6 +300,8 @@ static void take_row(struct engine *e, struct sa *sa, const struct engine_sa_row
 	if (row->rekey_s > INT32_MIN && row->rekey_s < INT32_MAX)
 		sa->rekey_us = e->now.mono_us + row->rekey_s * 1000000;
 	sa->crowded |= row->truncated;
+	if (sa->join)
+		join_sa_seen(e, sa, &row->remote_host);
 	take_ids(e, sa, row);
 }
 
@@ -322,6 +333,8 @@ static void list_row(struct engine *e, const struct engine_sa_row *row)
 		foreign_listed(e, row);
 		return;
 	}
+	if (is_asking(e, row->conn))
+		return;
 	sa = sa_find(e, row->id);
 	if (sa && (sa->gone || sa->touched > e->list_seq)) {
 		sa->listed = e->list_seq;
@@ -475,6 +488,8 @@ void sas_event(struct engine *e, const struct engine_event *ev)
 		foreign_event(e, ev);
 		return;
 	}
+	if (is_asking(e, row->conn))
+		return;
 	if (ev->sa.change == ENGINE_SA_DOWN) {
 		sa_silent(e, row);
 		sa_down(e, row->id);

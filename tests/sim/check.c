@@ -194,7 +194,7 @@ void check_node(struct world *w, struct node *n)
 	check_repaired(w, n);
 	check_hidden(w, n);
 	if (n->engine && engine_memory(n->engine) >
-	                         32768 + (w->is_signed ? 65536 : 0) + 4096 * (size_t)w->n_nodes)
+	                         73728 + (w->is_signed ? 65536 : 0) + 4096 * (size_t)w->n_nodes)
 		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
 		        engine_memory(n->engine));
 	if (k->broken_since >= 0)

@@ -38,6 +38,7 @@ struct recipe {
 	unsigned spare;     /* peers beside, to make it large */
 	int64_t issued;     /* 0: ISSUED */
 	const char *cluster;
+	bool join;                                  /* newcomers may ask */
 	const char *until;                          /* of b */
 	void (*key)(int i, struct policy_key *key); /* NULL: node_key */
 };
@@ -108,8 +109,9 @@ static inline struct policy *recipe_policy(const struct recipe *r)
 
 	fprintf(f,
 	        "cluster: %s\nserial: %llu\noverlay: 10.0.0.0/8\nsites:\n  s: { timezone: UTC }\n"
-	        "roles: [seed, r]\nallow:\n  - { from: r, to: r, service: ssh }\npeers:\n",
-	        r->cluster ? r->cluster : "t", (unsigned long long)r->serial);
+	        "%sroles: [seed, r]\nallow:\n  - { from: r, to: r, service: ssh }\npeers:\n",
+	        r->cluster ? r->cluster : "t", (unsigned long long)r->serial,
+	        r->join ? "join: true\n" : "");
 	for (int i = 0; i < 26; i++) {
 		snprintf(name, sizeof(name), "%c", 'a' + i);
 		if (r->members >> i & 1)

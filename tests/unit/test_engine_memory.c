@@ -209,7 +209,7 @@ static bool try_day(long n, long times)
 	countdown = n;
 	fail_for = times;
 	if (engine_new(&b.e, NULL)) {
-		assert_int_equal(n, 1);
+		assert_true(n <= 2);
 		return true;
 	}
 	day(&b);
