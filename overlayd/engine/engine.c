@@ -61,7 +61,7 @@ int engine_new(struct engine **out, const struct engine_config *config)
 		free(e);
 		return -ENOMEM;
 	}
-	if (join_new(e)) {
+	if (joins_new(e)) {
 		cluster_free(e->cluster);
 		free(e);
 		return -ENOMEM;
@@ -80,7 +80,7 @@ void engine_free(struct engine *e)
 	if (!e)
 		return;
 	sas_forget(e);
-	join_free(e);
+	joins_free(e);
 	peers_free(e);
 	claims_free(e);
 	flights_free(e);
@@ -200,7 +200,7 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 	case OP_ADMIT:
 	case OP_CLUSTER_KEY:
 	case OP_TICKET:
-		join_result(e, f->kind, error, text);
+		joins_result(e, f->kind, error, text);
 		break;
 	case OP_RESOLVE:
 	case OP_LIST_SAS:
@@ -363,7 +363,7 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_JOIN_GONE:
 	case ENGINE_EV_JOIN_REJECT:
 	case ENGINE_EV_ADMIT_SIGNED:
-		join_event(e, ev);
+		joins_event(e, ev);
 		break;
 	}
 	on_bundle_policy(e);
@@ -430,7 +430,7 @@ static void run(struct engine *e)
 	peers_tell(e);
 	peers_sweep(e);
 	demand_tell(e);
-	join_step(e);
+	joins_step(e);
 	fw_base_step(e);
 	sas_end_bad(e);
 	charon_step(e);
@@ -493,7 +493,7 @@ int64_t engine_next_wakeup(const struct engine *e)
 	at = t < at ? t : at;
 	t = cluster_wakeup(e->cluster);
 	at = t < at ? t : at;
-	t = join_wakeup(e);
+	t = joins_wakeup(e);
 	at = t < at ? t : at;
 	at = e->self_old_us < at ? e->self_old_us : at;
 	return e->self_change_us < at ? e->self_change_us : at;

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-int join_new(struct engine *e)
+int joins_new(struct engine *e)
 {
 	e->join = mem_alloc(e, sizeof(*e->join));
 	if (!e->join)
@@ -14,7 +14,7 @@ int join_new(struct engine *e)
 	return 0;
 }
 
-void join_free(struct engine *e)
+void joins_free(struct engine *e)
 {
 	newcomer_free(e);
 	join_calls_free(e);
@@ -23,7 +23,7 @@ void join_free(struct engine *e)
 	e->join = NULL;
 }
 
-void join_event(struct engine *e, const struct engine_event *ev)
+void joins_event(struct engine *e, const struct engine_event *ev)
 {
 	switch (ev->type) {
 	case ENGINE_EV_TICKET:
@@ -49,29 +49,29 @@ void join_event(struct engine *e, const struct engine_event *ev)
 	}
 }
 
-void join_result(struct engine *e, enum op_kind kind, int error, const char *text)
+void joins_result(struct engine *e, enum op_kind kind, int error, const char *text)
 {
 	if (kind == OP_JOIN_SERVE)
-		join_serve_result(e, error, text);
+		joins_serve_result(e, error, text);
 	else if (kind == OP_ADMIT)
 		guest_unsigned(e, text);
 	else if (kind == OP_CLUSTER_KEY || kind == OP_TICKET)
 		newcomer_result(e, kind, error, text);
 }
 
-void join_step(struct engine *e)
+void joins_step(struct engine *e)
 {
 	complete_step(e);
-	join_serve_step(e);
+	joins_serve_step(e);
 	join_calls_step(e);
 	join_slots_step(e);
 	pending_step(e);
 	newcomer_step(e);
 }
 
-int64_t join_wakeup(const struct engine *e)
+int64_t joins_wakeup(const struct engine *e)
 {
-	int64_t at = join_serve_wakeup(e), t;
+	int64_t at = joins_serve_wakeup(e), t;
 
 	t = join_calls_wakeup(e);
 	at = t < at ? t : at;

@@ -148,9 +148,9 @@ void join_pool_of(const struct policy_prefix *overlay6, struct policy_prefix *ou
 const char *join_why_not(const struct engine *e); /* NULL: joins are served here */
 bool join_in_table(const struct engine *e);
 void join_pool(const struct engine *e, struct policy_prefix *out);
-void join_serve_step(struct engine *e);
-void join_serve_result(struct engine *e, int error, const char *text);
-int64_t join_serve_wakeup(const struct engine *e);
+void joins_serve_step(struct engine *e);
+void joins_serve_result(struct engine *e, int error, const char *text);
+int64_t joins_serve_wakeup(const struct engine *e);
 struct join_slot *join_slot_of(struct engine *e, const struct policy_addr *inner);
 void join_slot_end(struct engine *e, struct join_slot *s, int64_t at); /* no later than then */
 void join_slots_step(struct engine *e);

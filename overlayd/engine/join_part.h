@@ -7,12 +7,12 @@
 void engine_cluster_key(struct engine *e, const struct minisign_public *key);
 
 /* join.c */
-int join_new(struct engine *e); /* -ENOMEM */
-void join_free(struct engine *e);
-void join_event(struct engine *e, const struct engine_event *ev);
-void join_result(struct engine *e, enum op_kind kind, int error, const char *text);
-void join_step(struct engine *e);
-int64_t join_wakeup(const struct engine *e);
+int joins_new(struct engine *e); /* -ENOMEM */
+void joins_free(struct engine *e);
+void joins_event(struct engine *e, const struct engine_event *ev);
+void joins_result(struct engine *e, enum op_kind kind, int error, const char *text);
+void joins_step(struct engine *e);
+int64_t joins_wakeup(const struct engine *e);
 
 /* join_newcomer.c */
 bool join_is_asking(const struct engine *e); /* SAs of JOIN_ASK_CONN are the host's own */

@@ -130,7 +130,7 @@ static void table_step(struct engine *e)
 	fw_policy_changed(e);
 }
 
-void join_serve_step(struct engine *e)
+void joins_serve_step(struct engine *e)
 {
 	struct join *j = e->join;
 	struct engine_join_serve w;
@@ -139,7 +139,7 @@ void join_serve_step(struct engine *e)
 
 	table_step(e);
 	if (op_late(e, &j->serve_op))
-		join_serve_result(e, -ETIMEDOUT, "no answer in time");
+		joins_serve_result(e, -ETIMEDOUT, "no answer in time");
 	serve_wanted(e, &w);
 	digest = serve_digest(&w);
 	if (j->serve_op.id || digest == j->has.digest || !op_ready(e, &j->serve_op))
@@ -157,7 +157,7 @@ void join_serve_step(struct engine *e)
 	}
 }
 
-void join_serve_result(struct engine *e, int error, const char *text)
+void joins_serve_result(struct engine *e, int error, const char *text)
 {
 	struct join *j = e->join;
 
@@ -198,7 +198,7 @@ void join_conn_listed(struct engine *e, bool listed, uint64_t seq)
 	j->has.digest = DIGEST_UNKNOWN; /* said again, whatever is wanted */
 }
 
-int64_t join_serve_wakeup(const struct engine *e)
+int64_t joins_serve_wakeup(const struct engine *e)
 {
 	const struct join *j = e->join;
 	int64_t at = j->slots_due;
