@@ -40,8 +40,9 @@
 /* Rights of a client, as bits; a method needs all that its row names. */
 enum control_right {
 	CONTROL_MAY_LOOK = 1 << 0,   /* status, members, denied, version, events */
-	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor, bundle: shows the policy */
-	CONTROL_MAY_CHANGE = 1 << 2, /* reload, load */
+	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor, bundle, pending: shows the
+	                                policy, and who wants in */
+	CONTROL_MAY_CHANGE = 1 << 2, /* reload, load, join, reject */
 	CONTROL_MAY_ALL = CONTROL_MAY_LOOK | CONTROL_MAY_ASK | CONTROL_MAY_CHANGE,
 };
 
@@ -84,6 +85,10 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *              are), "digest": "hex" or null, "issued": 1700000000 or null, "stored": true,
  *              "why": "" or why it is not kept on disk, "fork": false, "n_members": 12 (active,
  *              this node too), "n_applied": 11, "sessions": 2},
+ *   "join":   {"state": "none" | "asking" | "pending" | "refused" | "joining" | "joined",
+ *              "cluster", "name", "seed": of the ticket, and asked last; or "", "why": one sentence
+ *              or "", "since": 1700000000, "complete": true (a member that may serve as a seed),
+ *              "serving": false (newcomers may ask here), "serving_why": "", "pending": 0},
  *   "plane":  {"kind": "xfrm" | "libipsec" | "none", "device": "ipsec0", "mtu": 1400, "why": "",
  *              "path_mtu": 1500, "path_to": "192.0.2.10" (the narrowest underlay path in use)},
  *   "charon": {"connected": true, "version": "5.9.8", "why": ""},
@@ -132,6 +137,22 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *   By each member's own signed word. Sorted by name, this node too. With refresh the seeds are
  *   asked for what they know, and the answer comes 300 ms later.
  *
+ * join {"ticket": "ovl1-...", "name": "node17", "site": "aws"}, or {"cancel": true} -> status' join
+ *   The ticket is kept, and the seeds in it are asked until this node is a member, also after a
+ *   restart. name, site: wanted; without a name the host's. What becomes of it: status. Refused:
+ *   -EINVAL (no ticket, no name), -EALREADY (this node is a member), -EISCONN (of another cluster),
+ *   -ENOENT (there is nothing to cancel).
+ *
+ * pending -> {"now": 1700000100, "seed": true (newcomers ask here), "seeds": ["head1"] (all),
+ *   "why": "" or why none can ask here, "pending": [ {"kind": "join", "name": "node17",
+ *       "fingerprint": "SHA256:...", "key": "ssh-ed25519 ...", "source": "198.51.100.17",
+ *       "site": "aws" or "", "links": ["192.0.2.5"], "release": "0.1.0", "since": 1700000000,
+ *       "asked": 1700000090 (last), "marks": ["one sentence"]} ] }
+ *   Sorted by name. What a newcomer says of itself (name, site, links, release) is its own word.
+ *
+ * reject {"fingerprint": "SHA256:..."} -> {"name": "node17"}
+ *   That key is refused for a day, here. -ENOENT: it is not pending.
+ *
  * explain {"from": "node17", "to": "head1", "port": "tcp/17001"} ->
  *   {"allow": true, "text": "...", "file": "policy.yaml" or null, "line": 12 or null}
  *   by the policy in force. Unknown peer: -ENOENT; bad port: -EINVAL.
@@ -152,6 +173,9 @@ struct control_ops {
 	control_op *load;
 	control_op *bundle;
 	control_op *members;
+	control_op *join;
+	control_op *pending;
+	control_op *reject;
 	control_op *explain;
 	control_op *doctor;
 	/* A line for the journal; priority as in syslog(3). May be NULL. */

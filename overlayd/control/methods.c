@@ -54,6 +54,9 @@ static const struct method methods[] = {
         {"doctor", CONTROL_MAY_ASK, OP(doctor)},
         {"bundle", CONTROL_MAY_ASK, OP(bundle)},
         {"members", CONTROL_MAY_LOOK, OP(members)},
+        {"pending", CONTROL_MAY_ASK, OP(pending)},
+        {"join", CONTROL_MAY_CHANGE, OP(join), .logged = true},
+        {"reject", CONTROL_MAY_CHANGE, OP(reject), .logged = true},
         {"reload", CONTROL_MAY_CHANGE, OP(reload), .logged = true},
         {"load", CONTROL_MAY_CHANGE, OP(load), .logged = true, .file = true},
 };

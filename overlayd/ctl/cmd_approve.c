@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "ctl/edit.h"
+#include "ctl/pending.h"
 #include "ctl/secret.h"
 #include "policy/voucher.h"
 
@@ -114,6 +115,20 @@ static int rekey(struct edit *edit, const struct lists *lists, int argc, char **
 	return edit_end(edit, rc, written);
 }
 
+/* A newcomer that waits: its key is that of the entry, with its name as the comment. */
+static int key_of_pending(
+        struct ctl *ctl, const char *name, const char *prefix, char *key, size_t size)
+{
+	json_t *entry;
+	int rc = pending_find(ctl, name, prefix, &entry);
+
+	if (rc)
+		return rc;
+	snprintf(key, size, "%s %s", ctl_string(entry, "key", ""), name);
+	json_decref(entry);
+	return CTL_OK;
+}
+
 static int run_approve(struct ctl *ctl, int argc, char **argv)
 {
 	struct policy_approval approval = {0};
@@ -139,10 +154,19 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "--voucher goes with NAME alone");
 	if (lists.voucher)
 		return rekey(&edit, &lists, argc, argv);
+	if (argc - optind == 1)
+		return ctl_usage(ctl,
+		        "a name alone is anybody's: give the key, or the fingerprint that the "
+		        "newcomer's own console shows");
 	if (argc - optind < 2)
 		return ctl_usage(ctl, "NAME and KEY are needed");
-	if (argc - optind > 4 ||
-	        !key_join(lists.key, sizeof(lists.key), argv + optind + 1, argc - optind - 1))
+	if (argc - optind == 2 && pending_is_fingerprint(argv[optind + 1])) {
+		rc = key_of_pending(
+		        ctl, argv[optind], argv[optind + 1], lists.key, sizeof(lists.key));
+		if (rc)
+			return rc;
+	} else if (argc - optind > 4 ||
+	           !key_join(lists.key, sizeof(lists.key), argv + optind + 1, argc - optind - 1))
 		return ctl_usage(ctl, "KEY is one text: put it into quotes");
 	approval.name = argv[optind];
 	approval.key = lists.key;
@@ -171,10 +195,12 @@ static const struct option options[] = {
 
 const struct ctl_command ctl_cmd_approve = {
         .name = "approve",
-        .args = "NAME KEY|--voucher FILE [OPTION...]",
+        .args = "NAME KEY|FINGERPRINT|--voucher FILE [OPTION...]",
         .summary = "let a node in: add it to the policy, and tell the daemon",
         .help = "KEY is the node's public key as overlayctl id prints it there: \"ssh-ed25519 "
-                "AAAA...\"\n\n"
+                "AAAA...\"\n"
+                "FINGERPRINT: of a newcomer that waits (overlayctl pending), at least its first "
+                "eight letters\nbehind SHA256:\n\n"
                 "  --address ADDR   its overlay IPv4 address (the next free one)\n"
                 "  --site SITE      its site (the only one, if there is only one)\n"
                 "  --role ROLE      a role; may be given several times\n"

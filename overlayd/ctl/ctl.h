@@ -56,7 +56,8 @@ extern const struct ctl_command *const ctl_commands[]; /* ended by NULL */
 extern const struct ctl_command ctl_cmd_init, ctl_cmd_id, ctl_cmd_check, ctl_cmd_diff,
         ctl_cmd_explain, ctl_cmd_status, ctl_cmd_firewall, ctl_cmd_denied, ctl_cmd_reload,
         ctl_cmd_approve, ctl_cmd_revoke, ctl_cmd_doctor, ctl_cmd_key, ctl_cmd_sign, ctl_cmd_load,
-        ctl_cmd_bundle, ctl_cmd_rotate, ctl_cmd_members, ctl_cmd_version, ctl_cmd_help;
+        ctl_cmd_bundle, ctl_cmd_rotate, ctl_cmd_members, ctl_cmd_ticket, ctl_cmd_join,
+        ctl_cmd_pending, ctl_cmd_reject, ctl_cmd_version, ctl_cmd_help;
 
 /* options.c */
 const struct ctl_command *ctl_command_find(const char *name);
