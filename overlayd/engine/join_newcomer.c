@@ -80,7 +80,7 @@ static void ask_stop(struct engine *e)
 
 	e->join->asking = false;
 	op_drop(e, &n->ask_op);
-	fx = id ? out_effect(e, ENGINE_FX_JOIN_STOP, 0) : NULL;
+	fx = id ? out_effect(e, ENGINE_FX_JOIN_STOP, ++e->next_id) : NULL;
 	if (fx)
 		fx->join_stop = id;
 }

@@ -41,7 +41,7 @@ void join_calls_free(struct engine *e)
 static struct join_answer *say(struct engine *e, uint64_t call, enum join_status status)
 {
 	struct engine_effect *fx =
-	        arena_reserve(e) ? out_effect(e, ENGINE_FX_JOIN_ANSWER, 0) : NULL;
+	        arena_reserve(e) ? out_effect(e, ENGINE_FX_JOIN_ANSWER, ++e->next_id) : NULL;
 
 	if (!fx)
 		return NULL; /* the host gives the caller up by itself */

@@ -355,7 +355,7 @@ static void list_row(struct engine *e, const struct engine_sa_row *row)
 	if (!e->snapshot && row->state == ENGINE_IKE_CONNECTING)
 		sa->inherited = true;
 	if (!e->snapshot && row->state == ENGINE_IKE_ESTABLISHED && !row->n_children &&
-	        !sa->unnamed && !IMPAIRED(IMPAIR_ADMIT_BEFORE_GONE)) {
+	        !sa->unnamed && !sa->join && !IMPAIRED(IMPAIR_ADMIT_BEFORE_GONE)) {
 		/* An earlier run's, and nobody knows which selectors its next child will have. */
 		sa->asked = true;
 		claim_everything(e, sa);
