@@ -2,6 +2,7 @@
 #include "host/charon_private.h"
 
 #include "host/dataplane.h"
+#include "host/join.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -141,6 +142,7 @@ static void awaited_done(struct charon *charon, const struct vici_result *r)
 	ev.charon.connected = true;
 	ev.charon.generation = charon->generation;
 	world_event(charon->world, &ev);
+	join_charon(charon->world->join);
 	charon_shut(charon);
 }
 

@@ -60,6 +60,25 @@ struct charon_load {
 int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,
         uint64_t now_us);
 
+/* SubjectPublicKeyInfo of an Ed25519 key (RFC 8410), in DER. */
+#define CHARON_SPKI 44
+void charon_spki(const uint8_t raw[32], uint8_t out[CHARON_SPKI]);
+/* What we offer, best first. */
+const char *const *charon_ike_proposals(bool mlkem);
+const char *const *charon_esp_proposals(bool mlkem);
+
+/* ---- charon_join.c: each queues one call ---- */
+
+#define JOIN_CHILD "join"
+int charon_join_secret(struct vici *v, const char *id, vici_done_fn *done, void *user);
+int charon_join_pool(
+        struct vici *v, const struct policy_prefix *prefix, vici_done_fn *done, void *user);
+int charon_join_serve(struct vici *v, const struct engine_join_serve *serve, uint32_t if_id,
+        bool mlkem, vici_done_fn *done, void *user);
+/* Its connection is JOIN_ASK_CONN. */
+int charon_join_ask(struct vici *v, const struct engine_join_ask *ask, uint16_t local_port,
+        uint32_t if_id, bool mlkem, vici_done_fn *done, void *user);
+
 /* ---- charon_rows.c ---- */
 
 /* Rows as they come, copied; fields private but rows and n. */

@@ -35,15 +35,31 @@ static int64_t dpd_delay(size_t n_peers)
 	return 3 + (int64_t)(n_peers / 100);
 }
 
-/* SubjectPublicKeyInfo of an Ed25519 key (RFC 8410): a fixed head and the 32 bytes. */
-#define SPKI_HEAD 12
-static void spki_make(const uint8_t raw[32], uint8_t out[SPKI_HEAD + 32])
+/* A fixed head and the 32 bytes. */
+void charon_spki(const uint8_t raw[32], uint8_t out[CHARON_SPKI])
 {
-	static const uint8_t head[SPKI_HEAD] = {
+	static const uint8_t head[CHARON_SPKI - 32] = {
 	        0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
 
-	memcpy(out, head, SPKI_HEAD);
-	memcpy(out + SPKI_HEAD, raw, 32);
+	memcpy(out, head, sizeof(head));
+	memcpy(out + sizeof(head), raw, 32);
+}
+
+/* Hybrid first; the classical one for peers whose charon has no ML-KEM. */
+const char *const *charon_ike_proposals(bool mlkem)
+{
+	static const char *const hybrid[] = {
+	        "aes256gcm16-prfsha256-x25519-ke1_mlkem768", "aes256gcm16-prfsha256-x25519", NULL};
+
+	return mlkem ? hybrid : hybrid + 1;
+}
+
+const char *const *charon_esp_proposals(bool mlkem)
+{
+	static const char *const hybrid[] = {
+	        "aes256gcm16-x25519-ke1_mlkem768", "aes256gcm16-x25519", NULL};
+
+	return mlkem ? hybrid : hybrid + 1;
 }
 
 /* "10.77.0.1/32" and "fd...::1/128"; list ends with NULL. */
@@ -81,14 +97,9 @@ static void identity_make(char *buf, size_t size, const char *id)
 int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_fn *done, void *user,
         uint64_t now_us)
 {
-	/* Hybrid first; the classical one for peers whose charon has no ML-KEM. */
-	static const char *const ike_hybrid[] = {
-	        "aes256gcm16-prfsha256-x25519-ke1_mlkem768", "aes256gcm16-prfsha256-x25519", NULL};
-	static const char *const esp_hybrid[] = {
-	        "aes256gcm16-x25519-ke1_mlkem768", "aes256gcm16-x25519", NULL};
 	const struct engine_conn *conn = load->conn;
 	struct selectors local_ts, remote_ts;
-	uint8_t own[SPKI_HEAD + 32], peer[SPKI_HEAD + 32];
+	uint8_t own[CHARON_SPKI], peer[CHARON_SPKI];
 	struct vici_blob own_blob = {own, sizeof(own)}, peer_blob = {peer, sizeof(peer)};
 	char local_id[ENGINE_ID_MAX + 1], remote_id[ENGINE_ID_MAX + 1];
 	char endpoint[INET6_ADDRSTRLEN];
@@ -97,8 +108,8 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 
 	selectors_make(&local_ts, &conn->local4, &conn->local6);
 	selectors_make(&remote_ts, &conn->remote4, &conn->remote6);
-	spki_make(conn->own_key.raw, own);
-	spki_make(conn->key.raw, peer);
+	charon_spki(conn->own_key.raw, own);
+	charon_spki(conn->key.raw, peer);
 	identity_make(local_id, sizeof(local_id), conn->local_id);
 	identity_make(remote_id, sizeof(remote_id), conn->remote_id);
 	if (conn->endpoint.family) {
@@ -114,7 +125,7 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 	        .name = ENGINE_CHILD_NAME,
 	        .local_ts = local_ts.list,
 	        .remote_ts = remote_ts.list,
-	        .esp_proposals = load->mlkem ? esp_hybrid : esp_hybrid + 1,
+	        .esp_proposals = charon_esp_proposals(load->mlkem),
 	        .mode = "tunnel",
 	        .start_action = trap ? "trap" : "none",
 	        .dpd_action = "none",
@@ -128,7 +139,7 @@ int charon_load_conn(struct vici *v, const struct charon_load *load, vici_done_f
 	        .remote_addrs = remote_addrs,
 	        .local_port = VICI_NUM(conn->port),
 	        .remote_port = VICI_NUM(conn->endpoint_port),
-	        .proposals = load->mlkem ? ike_hybrid : ike_hybrid + 1,
+	        .proposals = charon_ike_proposals(load->mlkem),
 	        .encap = VICI_YES,
 	        .mobike = VICI_NO,
 	        .send_certreq = VICI_NO,

@@ -335,6 +335,49 @@ static int run_terminate(struct vici *v, const struct engine_effect *fx, struct 
 	return second(req, terminate(v, name, 0, end->force, req), NULL);
 }
 
+/* Of several: those that were queued will answer. What could not be queued counts as its answer. */
+static int parts(struct request *req, const int *rets, unsigned int n)
+{
+	unsigned int queued = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (!rets[i])
+			queued++;
+		else if (!req->error)
+			req->error = rets[i];
+	}
+	if (!queued)
+		return req->error;
+	if (req->error)
+		snprintf(req->text, sizeof(req->text), "%s", strerror(-req->error));
+	req->pending = queued - 1;
+	return 0;
+}
+
+static int run_join_serve(struct charon *charon, struct vici *v,
+        const struct engine_join_serve *serve, struct request *req)
+{
+	struct vici_select all = {.ike = JOIN_CONN};
+	uint32_t if_id = dataplane_if_id(charon->world->dataplane);
+	uint64_t now = charon_now();
+
+	if (!serve->on)
+		return parts(req,
+		        (int[]){vici_unload_conn(v, JOIN_CONN, on_unloaded, req, 0, now),
+		                vici_terminate(v, &all, true, (struct vici_num){0}, on_terminated,
+		                        req, 0, now),
+		                vici_unload_shared(v, JOIN_POOL, on_unloaded, req, 0, now),
+		                vici_unload_pool(v, JOIN_POOL, on_unloaded, req, 0, now)},
+		        4);
+	return parts(req,
+	        (int[]){charon_join_secret(v, JOIN_POOL, on_done, req),
+	                charon_join_pool(v, &serve->pool, on_done, req),
+	                serve->open ? charon_join_serve(
+	                                      v, serve, if_id, charon->facts.mlkem768, on_done, req)
+	                            : vici_unload_conn(v, JOIN_CONN, on_unloaded, req, 0, now)},
+	        3);
+}
+
 static int request_start(struct charon *charon, const struct engine_effect *fx, struct request *req,
         char *err, size_t err_size)
 {
@@ -356,6 +399,8 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 	}
 	case ENGINE_FX_TERMINATE:
 		return run_terminate(v, fx, req);
+	case ENGINE_FX_JOIN_SERVE:
+		return run_join_serve(charon, v, &fx->join_serve, req);
 	case ENGINE_FX_LIST_SAS: {
 		struct vici_select which = {.ike = fx->list.conn};
 
@@ -380,7 +425,6 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
-	case ENGINE_FX_JOIN_SERVE:
 	case ENGINE_FX_JOIN_ANSWER:
 	case ENGINE_FX_JOIN_ASK:
 	case ENGINE_FX_JOIN_STOP:

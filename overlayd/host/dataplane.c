@@ -217,7 +217,11 @@ int dataplane_guest(
 		dp->guest.prefix6 = *overlay6;
 		dp->guest.guest = true;
 	}
-	ret = dataplane_sync(dp);
+	/* Without any policy nobody else will take it back. */
+	if (!overlay6 && !dp->spec_known && dp->world->files == WORLD_FILES_NONE)
+		ret = routes_flush(dp->rt, NULL, dp->trouble, sizeof(dp->trouble));
+	else
+		ret = dataplane_sync(dp);
 	look_at(dp, world_now_us());
 	if (ret) {
 		snprintf(err, err_size, "%s", dp->trouble);

@@ -297,6 +297,8 @@ int fwadapt_guest(struct fwadapt *fa, const struct fwadapt_guest *guest, char *e
 	struct fw_error fe = {""};
 	int ret;
 
+	if (!guest && !fa->is_guest)
+		return 0;
 	/* Peers' endpoints may have changed since. */
 	if (guest && !fa->is_guest && fa->plain && fw_applied(fa->fw) &&
 	        plain_keep(fa, fw_applied(fa->fw), false))

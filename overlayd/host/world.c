@@ -7,6 +7,7 @@
 #include "host/dataplane.h"
 #include "host/fwadapt.h"
 #include "host/hostsfile.h"
+#include "host/join.h"
 #include "host/names.h"
 #include "host/ownkeys.h"
 #include "host/ops.h"
@@ -91,15 +92,14 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 	case ENGINE_FX_NOTE_SEND:
 		sessions_run(world->sessions, fx);
 		return;
-	case ENGINE_FX_JOIN_ANSWER:
-	case ENGINE_FX_JOIN_STOP:
-		return;
 	case ENGINE_FX_JOIN_SERVE:
+	case ENGINE_FX_JOIN_ANSWER:
 	case ENGINE_FX_JOIN_ASK:
+	case ENGINE_FX_JOIN_STOP:
 	case ENGINE_FX_ADMIT_SIGN:
 	case ENGINE_FX_CLUSTER_KEY:
 	case ENGINE_FX_TICKET_FORGET:
-		world_result(world, fx->id, -ENOSYS, "this build cannot");
+		join_run(world->join, fx);
 		return;
 	}
 }
@@ -298,6 +298,8 @@ static int adapters_make(struct world *world, char *err, size_t err_size)
 		ret = names_new(world, &world->names);
 	if (!ret)
 		ret = sessions_new(world, &world->sessions);
+	if (!ret)
+		ret = join_new(world, &world->join);
 	return ret;
 }
 
@@ -363,6 +365,7 @@ int world_start(struct world *world, char *err, size_t err_size)
 	dataplane_start(world->dataplane);
 	/* Without a policy the guard stands, and we wait for one. */
 	(void)policyload_start(world);
+	join_begin(world->join);
 	ret = watch_new(world->event, world->options.config_dir, on_files, world, &world->watch);
 	if (ret)
 		log_warning("cannot watch %s (%s): use `overlayctl reload` or SIGHUP after changes",
@@ -385,6 +388,8 @@ void world_free(struct world *world)
 	watch_free(world->watch);
 	clockset_free(world->clockset);
 	ops_free(world->ops);
+	join_free(world->join);
+	world->join = NULL;
 	/* From here on nothing reaches the engine: what is pending is given up, not undone. */
 	engine_free(world->engine);
 	world->engine = NULL;

@@ -45,6 +45,7 @@ struct ops;
 struct store;
 struct hostsfile;
 struct sessions;
+struct join;
 
 enum world_files {
 	WORLD_FILES_NONE,   /* there is no policy.yaml; a node with a bundle needs none */
@@ -67,6 +68,7 @@ struct world {
 	struct dataplane *dataplane;
 	struct names *names;
 	struct sessions *sessions;
+	struct join *join;
 	struct watch *watch;
 	struct clockset *clockset;
 	struct control *control;
