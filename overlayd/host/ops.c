@@ -351,6 +351,28 @@ static int op_members(void *user, struct control_call *call, const json_t *param
 	return *out ? 0 : -ENOMEM;
 }
 
+static int op_join(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct ops *ops = user;
+
+	return ops_join(ops->world, call, params, out);
+}
+
+static int op_pending(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct ops *ops = user;
+
+	(void)call, (void)params;
+	return ops_pending(ops->world, out);
+}
+
+static int op_reject(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct ops *ops = user;
+
+	return ops_reject(ops->world, call, params, out);
+}
+
 static int op_doctor(void *user, struct control_call *call, const json_t *params, json_t **out)
 {
 	struct ops *ops = user;
@@ -501,6 +523,9 @@ int ops_start(struct ops *ops, char *err, size_t err_size)
 	        .load = op_load,
 	        .bundle = op_bundle,
 	        .members = op_members,
+	        .join = op_join,
+	        .pending = op_pending,
+	        .reject = op_reject,
 	        .explain = op_explain,
 	        .doctor = op_doctor,
 	        .log = on_log,

@@ -48,6 +48,12 @@ json_t *ops_members_json(struct world *world);
 /* null without a cluster key. */
 json_t *ops_bundle_status(const struct world *world);
 
+/* ---- ops_join.c: methods, and status' "join" ---- */
+int ops_join(struct world *world, struct control_call *call, const json_t *params, json_t **out);
+int ops_pending(struct world *world, json_t **out);
+int ops_reject(struct world *world, struct control_call *call, const json_t *params, json_t **out);
+json_t *ops_join_status(const struct world *world);
+
 /* ---- denied.c ---- */
 int denied_json(struct world *world, json_t **out, char *err, size_t err_size);
 

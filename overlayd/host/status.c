@@ -269,6 +269,7 @@ json_t *status_json(struct world *world)
 	json_object_set_new(out, "node", node_json(&view));
 	json_object_set_new(out, "policy", policy_json(world, &view));
 	json_object_set_new(out, "bundle", ops_bundle_status(world));
+	json_object_set_new(out, "join", ops_join_status(world));
 	json_object_set_new(out, "plane", plane_json(world, &view));
 	json_object_set_new(out, "charon",
 	        json_pack("{s:b, s:o, s:o}", "connected", charon->connected, "version",

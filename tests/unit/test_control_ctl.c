@@ -37,10 +37,29 @@ static int answer_file(const char *name, struct control_call *call, json_t **out
 		(void)params;                                                                      \
 		return answer_file(#name, call, out);                                              \
 	}
-ANSWER(status)
 ANSWER(firewall)
 ANSWER(denied)
 ANSWER(doctor)
+ANSWER(pending)
+ANSWER(join)
+
+/* Looked at for the third time a newcomer has got further. */
+static int op_status(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	static int asked;
+
+	(void)user, (void)params;
+	return answer_file(
+	        asked++ > 1 && run_has("status2.answer") ? "status2" : "status", call, out);
+}
+
+/* Whom it was about is left in reject.got. */
+static int op_reject(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	(void)user;
+	run_spit("reject.got", json_string_value(json_object_get(params, "fingerprint")));
+	return answer_file("reject", call, out);
+}
 
 /* A reload also publishes, as the real one does. */
 static int op_reload(void *user, struct control_call *call, const json_t *params, json_t **out)
@@ -107,6 +126,9 @@ static void serve(const char *group)
 	        .load = op_load,
 	        .members = op_members,
 	        .bundle = op_bundle,
+	        .join = op_join,
+	        .pending = op_pending,
+	        .reject = op_reject,
 	        .explain = op_explain};
 	static struct control *control;
 	struct control_options options = {.version = "9.9", .group = group};
@@ -474,6 +496,139 @@ static void test_permission(void **state)
 	assert_says(run_err, "permission denied; be root or in the socket's group");
 }
 
+/* ---- newcomers ---- */
+
+#define KEY_A "AAAAC3NzaC1lZDI1NTE5AAAAIGq58euPfTOI9PnVhvZumf1UCA3yxEbw5YZosJwIoW1Q"
+#define KEY_B "AAAAC3NzaC1lZDI1NTE5AAAAIHq58euPfTOI9PnVhvZumf1UCA3yxEbw5YZosJwIoW1Q"
+#define WAITS(name, print, key)                                                                    \
+	"{\"kind\":\"join\",\"name\":\"" name "\",\"fingerprint\":\"SHA256:" print                 \
+	"\",\"key\":\"ssh-ed25519 " key                                                            \
+	"\",\"source\":\"198.51.100.17\",\"site\":\"aws\",\"links\":[],\"release\":\"0.1.0\","     \
+	"\"since\":40,\"asked\":97,\"marks\":[\"another key asks for this name too\"]}"
+#define PENDING(entries)                                                                           \
+	"{\"now\":100,\"seed\":true,\"seeds\":[\"head1\"],\"why\":\"\",\"pending\":[" entries "]}"
+#define TWO WAITS("node17", "abcdefghijk1", KEY_A) "," WAITS("node17", "abcdefghijk2", KEY_B)
+
+static void test_pending(void **state)
+{
+	(void)state;
+	serve(NULL);
+	run_spit("pending.answer", PENDING(""));
+	assert_int_equal(RUN("pending"), 0);
+	assert_string_equal(run_out, "nobody waits\n");
+	run_spit("pending.answer", PENDING(TWO));
+	assert_int_equal(RUN("pending"), 0);
+	assert_says(run_out, "NAME    FINGERPRINT          SITE  FROM             AGE  ASKED  "
+	                     "RELEASE  BEWARE\n");
+	assert_says(run_out,
+	        "node17  SHA256:abcdefghijk1  aws   198.51.100.17  1m00s     3s  0.1.0    "
+	        "another key asks for this name too\n");
+	assert_int_equal(RUN("pending", "--json"), 0);
+	assert_says(run_out, "\"fingerprint\": \"SHA256:abcdefghijk2\"");
+	run_spit("pending.answer", "{\"now\":100,\"seed\":false,\"seeds\":[\"head1\"],\"why\":"
+	                           "\"this node is no seed\",\"pending\":[]}");
+	assert_int_equal(RUN("pending"), 0);
+	assert_string_equal(run_out,
+	        "newcomers cannot ask here: this node is no seed; the seeds are "
+	        "head1\n");
+	assert_int_equal(RUN("approve", "node17", "abcdefghijk1"), 5);
+	assert_says(run_err, "run this on head1");
+}
+
+/* Only one that name and fingerprint together mean. */
+static void test_approve_pending(void **state)
+{
+	(void)state;
+	serve(NULL);
+	assert_int_equal(RUN("init", "--no-key", "--name", "head1"), 0);
+	run_spit("reload.answer", "{\"serial\":2,\"changed\":true,\"warnings\":\"\",\"rows\":[]}");
+	run_spit("pending.answer", PENDING(TWO));
+	assert_int_equal(RUN("approve", "node17"), 2);
+	assert_says(run_err, "a name alone is anybody's");
+	assert_int_equal(RUN("approve", "node17", "SHA256:abcdefg"), 2);
+	assert_says(run_err, "at least 8 letters");
+	assert_int_equal(RUN("approve", "node17", "SHA256:abcdefghijk"), 5);
+	assert_says(run_err, "2 newcomers match");
+	assert_int_equal(RUN("approve", "node18", "SHA256:abcdefghijk1"), 5);
+	assert_says(run_err, "no newcomer node18 with a key SHA256:abcdefghijk1 waits here");
+	assert_int_equal(RUN("approve", "node17", "bcdefghijk1"), 5);
+	assert_int_equal(RUN("approve", "node17", "SHA256:abcdefghijk2", "--role", "exec"), 0);
+	assert_says(run_out, "node17 is approved, serial 2\n");
+	{
+		char path[PATH_MAX], text[4096];
+
+		snprintf(path, sizeof(path), "%s/etc/peers.d/node17.yaml", run_dir);
+		run_slurp(path, text, sizeof(text));
+		assert_says(text, KEY_B " node17");
+	}
+}
+
+static void test_reject(void **state)
+{
+	char path[PATH_MAX], got[256];
+	(void)state;
+
+	serve(NULL);
+	run_spit("pending.answer", PENDING(TWO));
+	run_spit("reject.answer", "{\"name\":\"node17\"}");
+	assert_int_equal(RUN("reject", "abcdefghijk"), 5);
+	assert_int_equal(RUN("reject", "abcdefghijk1"), 0);
+	assert_string_equal(
+	        run_out, "node17 with the key SHA256:abcdefghijk1 is refused here for a day\n");
+	snprintf(path, sizeof(path), "%s/reject.got", run_dir);
+	run_slurp(path, got, sizeof(got));
+	assert_string_equal(got, "SHA256:abcdefghijk1");
+}
+
+#define JOIN(state, why)                                                                           \
+	"{\"state\":\"" state                                                                      \
+	"\",\"cluster\":\"hpc\",\"name\":\"node17\",\"seed\":\"head1\",\"why\":\"" why             \
+	"\",\"since\":1}"
+#define STATUS(join)                                                                               \
+	"{\"state\":\"starting\",\"node\":{\"fingerprint\":\"SHA256:mine\"},\"join\":" join "}"
+
+/* Of cluster hpc, one seed, keys of zeros; the other one with a token. */
+#define TICKET                                                                                     \
+	"ovl1-ABGUA2hwYwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABBWhlYWQxAAA"         \
+	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAKMTkyLjAuMi4xMBGUDlKE0u5nOHg"
+#define TICKET_SECRET                                                                              \
+	"ovl1-secret-ARGUA2hwYwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABBWhl"         \
+	"YWQxAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAKMTkyLjAuMi4xMBGUBWJ1cnN0AAAAAAAA"         \
+	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAABKhfrSK7Sd7g"
+
+static void test_join(void **state)
+{
+	char bad[] = TICKET;
+	(void)state;
+
+	serve(NULL);
+	run_spit("status.answer", STATUS(JOIN("asking", "")));
+	run_spit("join.answer", JOIN("pending", "waits"));
+	run_spit("status2.answer", STATUS(JOIN("joined", "all have admitted it")));
+	assert_int_equal(RUN("join", TICKET, "--name", "node17"), 0);
+	assert_string_equal(run_out,
+	        "joining hpc by 1 seed; this node's key is SHA256:mine\n"
+	        "head1 has the request; an admin is to compare the key and approve it there:\n"
+	        "  overlayctl approve node17 SHA256:mine\n"
+	        "asking\n"
+	        "joined: all have admitted it\n");
+	run_spit("join.answer", JOIN("refused", "head1: this key was rejected"));
+	assert_int_equal(RUN("join", TICKET_SECRET), 5);
+	assert_says(run_out, "refused: head1: this key was rejected\n");
+	assert_says(run_err, "overlayctl join --cancel");
+	assert_int_equal(RUN("join", "--no-wait", TICKET), 0);
+	assert_says(run_out, "the daemon goes on with it");
+	run_spit("ticket", TICKET);
+	assert_int_equal(RUN("join", "--no-wait", "--file", "ticket"), 0);
+	run_spit("join.answer", "!{}");
+	assert_int_equal(RUN("join", TICKET), 5);
+	assert_int_equal(RUN("join"), 2);
+	assert_int_equal(RUN("join", "a", "b"), 2);
+	bad[20] = bad[20] == 'A' ? 'B' : 'A';
+	assert_int_equal(RUN("join", bad), 5);
+	assert_says(run_err, "a character of it is wrong");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -484,6 +639,10 @@ int main(void)
 	        T(test_reload),
 	        T(test_approve_tells),
 	        T(test_wait),
+	        T(test_pending),
+	        T(test_approve_pending),
+	        T(test_reject),
+	        T(test_join),
 	        T(test_refused_is_taken_back),
 	        T(test_doctor),
 	        T(test_watch),
