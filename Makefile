@@ -104,3 +104,4 @@ include tests/sim/sim.mk
 -include tests/bench/bench.mk
 -include tests/vm/vm.mk
 -include images/deb.mk
+-include images/install.mk

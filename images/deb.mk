@@ -3,7 +3,7 @@
 # `make deb` builds the Debian packages from a copy of the tree; they land in $(B)/*.deb.
 # `make check-deb` installs them into a fresh Debian root and, with systemd as init, into a VM.
 
-DEPS_DEB = build-essential debhelper dpkg-dev fakeroot lintian scdoc pkg-config libfyaml-dev \
+DEPS_DEB = build-essential debhelper dh-nss dpkg-dev fakeroot lintian scdoc pkg-config libfyaml-dev \
            libjansson-dev libmnl-dev libnftnl-dev libssl-dev libsystemd-dev uthash-dev
 DEPS_DEBTEST = debootstrap e2fsprogs $(DEPS_VM)
 
