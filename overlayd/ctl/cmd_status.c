@@ -77,6 +77,15 @@ static void tell_parts(const json_t *status)
 	line_why("firewall", text, firewall);
 }
 
+static void tell_pending(const json_t *status)
+{
+	int64_t n = ctl_integer(json_object_get(status, "join"), "pending", 0);
+
+	if (n > 0)
+		line("pending", "%" PRId64 " newcomer%s: overlayctl pending", n,
+		        n == 1 ? " waits" : "s wait");
+}
+
 static void tell_bundle(const struct ctl *ctl, const json_t *status)
 {
 	const json_t *bundle = json_object_get(status, "bundle");
@@ -125,6 +134,7 @@ static void tell_policy(const struct ctl *ctl, const json_t *status)
 		        loaded < 0 ? "" : " for ",
 		        loaded < 0 ? "" : ctl_duration(now - loaded, age));
 	tell_bundle(ctl, status);
+	tell_pending(status);
 	if (*ctl_string(policy, "error", "") && strcmp(ctl_string(policy, "files", ""), "none") &&
 	        !ctl_integer(json_object_get(status, "bundle"), "serial", 0))
 		line("", "the files on disk have errors and were not applied; see: overlayctl "

@@ -260,6 +260,13 @@ static int files_start(struct world *world)
 		last_good = true;
 		err = 0;
 	}
+	if (err && world->files == WORLD_FILES_NONE && !world->has_cluster_key) {
+		log_notice("this node is in no cluster, and lets nobody in: overlayctl join "
+		           "TICKET, or "
+		           "overlayctl init for a new cluster");
+		start_shut(world, report);
+		return err;
+	}
 	report_log(err || last_good ? LOG_ERR : LOG_WARNING, report);
 	if (err) {
 		log_error("no policy is in force and none was kept: no peer is let in and all "

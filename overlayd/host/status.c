@@ -174,6 +174,22 @@ static json_t *policy_json(const struct world *world, const struct engine_view *
 	        world->policy_last_good);
 }
 
+/* A new machine. */
+static void no_cluster(const struct world *world, char *why, size_t size)
+{
+	struct engine_join_view join;
+
+	engine_join_look(world->engine, &join);
+	if (join.state == ENGINE_NEWCOMER_NONE)
+		snprintf(why, size,
+		        "this node is in no cluster, and lets nobody in: overlayctl join TICKET, "
+		        "or "
+		        "overlayctl init for a new cluster");
+	else
+		snprintf(why, size, "joining cluster %s: %s", join.cluster,
+		        *join.text ? join.text : "its seeds are asked");
+}
+
 /* One word and one sentence for all of it. */
 static const char *node_state(
         const struct world *world, const struct engine_view *view, char *why, size_t size)
@@ -191,6 +207,8 @@ static const char *node_state(
 		        "no signed bundle was loaded here yet, and there are no policy files: no "
 		        "peer is let in until one is (overlayctl bundle on another node, "
 		        "overlayctl load here)");
+	else if (!view->policy && world->files == WORLD_FILES_NONE)
+		no_cluster(world, why, size);
 	else if (!view->policy)
 		snprintf(why, size,
 		        "there is no valid policy and none was kept: no peer is let in and all "
