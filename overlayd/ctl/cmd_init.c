@@ -147,11 +147,12 @@ static void tell_next(const struct ctl *ctl, const struct init_key *cluster)
 	       "  overlayctl check\n"
 	       "  systemctl enable --now overlayd\n"
 	       "  overlayctl sign --load\n"
-	       "For each other node: overlayctl id there, overlayctl approve NAME KEY here; then "
-	       "copy\n"
-	       "%s to %s there, start overlayd, and give it the policy:\n"
-	       "  overlayctl bundle > FILE here, overlayctl load FILE there.\n",
-	        cluster->path, cluster->pub_path, cluster->pub_path);
+	       "Then for each other node (this one needs an endpoint in the policy for that):\n"
+	       "  overlayctl ticket                              here: prints a line\n"
+	       "  overlayctl join LINE                           there: asks, and shows its key\n"
+	       "  overlayctl pending                             here: compare that key\n"
+	       "  overlayctl approve NAME SHA256:... --role ...  here: lets it in\n",
+	        cluster->path);
 }
 
 static int tell(struct ctl *ctl, const struct policy_start *start, const struct policy_key *key,
