@@ -15,6 +15,18 @@ up() {
 		overlayd_start "$x"
 	done
 }
+# three_nodes: head1 in hq, node17 and node18 in aws, each approved; what many tests begin with.
+three_nodes() {
+	site hq 192.0.2
+	site aws 198.51.100
+	node head1 hq 10
+	node node17 aws 17
+	node node18 aws 18
+	demo_policy
+	peer head1 "head" 10.77.0.1
+	peer node17 "exec" 10.77.0.17
+	peer node18 "exec" 10.77.0.18
+}
 alive() { # NODE…: no daemon died of it
 	local x
 	for x in "$@"; do

@@ -7,20 +7,10 @@ BED_CAPTURE=1 BED_MEASURES=1
 . "$(dirname "$0")/lib.sh"
 bed "$@"
 
-site hq 192.0.2
-site aws 198.51.100
-node head1 hq 10
-node node17 aws 17
-node node18 aws 18
-demo_policy
-peer head1 "head" 10.77.0.1
-peer node17 "exec" 10.77.0.17
+three_nodes
+unpeer node18
 ALL="head1 node17 node18"
-for x in $ALL; do
-	charon_start $x
-	policy_push $x
-	overlayd_start $x
-done
+up $ALL
 await 'sa_up head1 node17' 10 "tunnel"
 tcp_server head1 10.77.0.1 17001
 await 'tcp_open node17 10.77.0.1 17001' 5 "node17 reaches head1"

@@ -10,15 +10,7 @@ SEED=${SEED:-$((RANDOM * 32768 + RANDOM))}
 RANDOM=$SEED
 note "SEED=$SEED"
 
-site hq 192.0.2
-site aws 198.51.100
-node head1 hq 10
-node node17 aws 17
-node node18 aws 18
-demo_policy
-peer head1 "head" 10.77.0.1
-peer node17 "exec" 10.77.0.17
-peer node18 "exec" 10.77.0.18
+three_nodes
 cp "$BED_DIR/policy/peers.d/node18.yaml" "$BED_DIR/node18.yaml"
 up head1 node17 node18
 tcp_server head1 10.77.0.1 17001

@@ -7,15 +7,7 @@ BED_MEASURES=1 # the library goes into programs that were built without a saniti
 . "$(dirname "$0")/lib.sh"
 bed "$@"
 
-site hq 192.0.2
-site aws 198.51.100
-node head1 hq 10
-node node17 aws 17
-node node18 aws 18
-demo_policy
-peer head1 "head" 10.77.0.1
-peer node17 "exec" 10.77.0.17
-peer node18 "exec" 10.77.0.18
+three_nodes
 
 ETC_HOSTS=$(sha256sum </etc/hosts)
 FILE=/run/overlayd/hosts
