@@ -55,8 +55,9 @@ int pending_find(struct ctl *ctl, const char *name, const char *prefix, json_t *
 	json_array_foreach(json_object_get(answer, "pending"), i, row) {
 		if (!is_it(row, name, letters))
 			continue;
+		n += !found || strcmp(ctl_string(found, "fingerprint", ""),
+		                       ctl_string(row, "fingerprint", "")) != 0;
 		found = row;
-		n++;
 	}
 	if (n == 1)
 		*entry = json_incref(found);

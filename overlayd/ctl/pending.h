@@ -10,8 +10,8 @@
 /* Is it meant as a fingerprint, or the beginning of one, and not as a key? */
 bool pending_is_fingerprint(const char *text);
 /*
- * The one entry whose fingerprint begins so, and whose name this is (NULL: any name). *entry is the
- * caller's. An exit code: CTL_USAGE: too short; CTL_FAILED: none, or several; told.
+ * The one key whose fingerprint begins so, and whose name this is (NULL: any of its names): an entry
+ * of it, the caller's. An exit code: CTL_USAGE: too short; CTL_FAILED: none, or several; told.
  */
 int pending_find(struct ctl *ctl, const char *name, const char *prefix, json_t **entry);
 
