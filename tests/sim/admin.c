@@ -73,9 +73,9 @@ static char *policy_write(struct world *w)
 		abort();
 	fprintf(f,
 	        "cluster: sim\nserial: %llu\noverlay: 10.77.0.0/16\nenforce: enforce\n"
-	        "firewall: %s\nmesh: %s\nsites:\n  s: { timezone: UTC }\nservices:\n",
+	        "firewall: %s\nmesh: %s\n%ssites:\n  s: { timezone: UTC }\nservices:\n",
 	        (unsigned long long)++w->serial, w->lockdown ? "lockdown" : "guard",
-	        meshes[w->mesh]);
+	        meshes[w->mesh], w->joins ? "join: true\n" : "");
 	for (int r = 0; r < RULES; r++)
 		fprintf(f, "  svc%d: { ports: [tcp/%d] }\n", r, 1000 + r);
 	fprintf(f, "allow:\n");
@@ -115,7 +115,7 @@ static void received(struct world *w, struct node *n, void *data)
 {
 	const struct policy *p = *(const struct policy **)data;
 
-	if (!n->files || p->serial > n->files->serial) {
+	if (!n->stranger && (!n->files || p->serial > n->files->serial)) {
 		policy_unref(n->files);
 		n->files = p;
 		host_read_files(w, n, NULL);
@@ -266,7 +266,26 @@ void admin_start(struct world *w)
 	w->mesh = chance(w, 0.5) ? POLICY_MESH_ONDEMAND : (enum policy_mesh)rnd_below(w, 3);
 	w->rules = 1U + (uint32_t)rnd_below(w, (1U << RULES) - 1);
 	for (int i = 0; i < w->n_nodes; i++)
-		if (chance(w, 0.8))
+		if (chance(w, 0.8) && !w->nodes[i].stranger)
 			member_random(w, i);
 	admin_publish(w, 10 * US);
+}
+
+void admin_approve(struct world *w, int i)
+{
+	if (w->calm)
+		return;
+	member_random(w, i);
+	admin_publish(w, 2 * US);
+}
+
+void admin_make_seed(struct world *w, int below)
+{
+	int i = (int)rnd_below(w, (uint64_t)below);
+
+	if (!w->members[i].in)
+		member_random(w, i);
+	w->members[i].seed = true;
+	w->members[i].until = 0;
+	w->members[i].hours = -1;
 }

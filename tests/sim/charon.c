@@ -198,7 +198,8 @@ void charon_dpd(struct world *w, struct node *n, void *data)
 		struct fsa *sa = &c->sas[i];
 		struct node *o;
 
-		if (sa->state != ENGINE_IKE_ESTABLISHED || sa->other < 0 || sa->other >= w->n_nodes)
+		if (sa->state != ENGINE_IKE_ESTABLISHED || sa->other < 0 ||
+		        sa->other >= w->n_nodes || !strcmp(sa->conn, JOIN_CONN))
 			continue;
 		o = &w->nodes[sa->other];
 		if (o->charon.up && charon_sa(o, sa->other_id) &&
@@ -518,6 +519,8 @@ static void list_conns(struct world *w, struct node *n, const struct command *c)
 
 	for (size_t i = 0; i < n->charon.n_conns; i++)
 		l.conns[l.n++] = n->charon.conns[i];
+	if (n->serves_open && l.n < CONNS_MAX)
+		snprintf(l.conns[l.n++].name, ENGINE_CONN_MAX, "%s", JOIN_CONN);
 	l.with_rows = c->by_conn;
 	at(w, w->now + 2000, n, conns_listed, dup_mem(&l, sizeof(l)));
 }
@@ -690,6 +693,7 @@ void charon_kill(struct world *w, struct node *n)
 	n->charon.gen++;
 	n->charon.n_conns = n->charon.n_sas = 0;
 	n->charon.has_key = false;
+	n->serves_open = false;
 	n->charon.busy_until = 0;
 	say(w, n, "charon is killed");
 	host_tell_charon(w, n);
@@ -705,6 +709,10 @@ void charon_trouble(struct world *w, struct node *n)
 	if (!c->n_sas)
 		return;
 	sa = &c->sas[rnd_below(w, c->n_sas)];
+	if (!strcmp(sa->conn, JOIN_CONN)) {
+		charon_join_end(w, n, sa->id);
+		return;
+	}
 	if (sa->state != ENGINE_IKE_ESTABLISHED || sa->other < 0 || sa->other >= w->n_nodes)
 		return;
 	twin = charon_sa(&w->nodes[sa->other], sa->other_id);
@@ -809,7 +817,8 @@ void charon_hide(struct world *w, struct node *n)
 		return;
 	sa = &n->charon.sas[rnd_below(w, n->charon.n_sas)];
 	if (!n->engine || w->now - n->up_since < 60 * US || w->now - sa->since < 60 * US ||
-	        sa->hidden || sa->state != ENGINE_IKE_ESTABLISHED || !strcmp(sa->conn, FOREIGN))
+	        sa->hidden || sa->state != ENGINE_IKE_ESTABLISHED || !strcmp(sa->conn, FOREIGN) ||
+	        !strcmp(sa->conn, JOIN_CONN))
 		return;
 	sa->hidden = true;
 	sa->hidden_at = w->now;
@@ -833,6 +842,7 @@ void charon_swanctl(struct world *w, struct node *n)
 		return;
 	n->charon.n_conns = 0;
 	n->charon.has_key = false;
+	n->serves_open = false;
 	at(w, w->now + rnd_us(w, 0, 5 * US), n, key_looked, NULL);
 	say(w, n, "swanctl --load-all unloads all that is ours");
 }
@@ -841,4 +851,58 @@ void charon_show(struct node *n)
 {
 	for (size_t i = 0; i < n->charon.n_sas; i++)
 		n->charon.sas[i].hidden = false;
+}
+
+/* ---- join SAs: the newcomer's end is its host's own affair, and not here ---- */
+
+uint32_t charon_join_begin(
+        struct world *w, struct node *n, int from, const struct policy_addr *inner)
+{
+	struct fsa *sa = sa_add(w, n, JOIN_CONN);
+
+	sa->state = ENGINE_IKE_ESTABLISHED;
+	sa->other = from;
+	sa->child_id = ++n->charon.next_id;
+	sa->child_since = w->now;
+	sa->child = !trouble(w, 0.1);
+	sa->r6 = *inner;
+	snprintf(sa->remote_id, sizeof(sa->remote_id), JOIN_IDENTITY);
+	tell(w, n, ENGINE_SA_UP, sa, false, 0);
+	if (sa->child)
+		tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
+	return sa->id;
+}
+
+bool charon_join_has(struct node *n, uint32_t id)
+{
+	const struct fsa *sa = n->charon.up ? charon_sa(n, id) : NULL;
+
+	return sa && sa->child && !strcmp(sa->conn, JOIN_CONN);
+}
+
+void charon_join_end(struct world *w, struct node *n, uint32_t id)
+{
+	struct fsa *sa = n->charon.up ? charon_sa(n, id) : NULL, copy;
+
+	if (!sa || strcmp(sa->conn, JOIN_CONN) || trouble(w, 0.2))
+		return; /* its DELETE is lost: overlayd sees to it */
+	copy = *sa;
+	sa_remove(n, sa);
+	tell(w, n, ENGINE_SA_DOWN, &copy, false, 0);
+}
+
+void charon_join_end_all(struct world *w, struct node *n)
+{
+	for (size_t i = n->charon.n_sas; i-- > 0;)
+		if (!strcmp(n->charon.sas[i].conn, JOIN_CONN))
+			charon_join_end(w, n, n->charon.sas[i].id);
+}
+
+bool charon_join_lives(const struct world *w, const struct node *n)
+{
+	for (size_t i = 0; i < n->charon.n_sas; i++)
+		if (!strcmp(n->charon.sas[i].conn, JOIN_CONN) &&
+		        w->now - n->charon.sas[i].since > JOIN_SA_MAX_US + 35 * US)
+			return true;
+	return false;
 }

@@ -157,6 +157,15 @@ static void check_repaired(struct world *w, struct node *n)
 		return;
 	if (since < n->up_since)
 		since = n->up_since;
+	if (w->joins && n->index + 1 == w->n_nodes) { /* without a policy it has no table */
+		struct engine_view v;
+
+		engine_look(n->engine, &v);
+		if (!v.policy)
+			return;
+		if (n->n_held && since < n->held[0].from)
+			since = n->held[0].from;
+	}
 	if (w->now - since > SLOW_US)
 		broken(w, "rules 1 and 2", "%s: a table that a stranger changed is not repaired",
 		        n->name);
@@ -426,10 +435,13 @@ static void settled_names(struct world *w, struct node *n)
 
 void check_settled(struct world *w)
 {
+	join_settled(w);
 	for (int i = 0; i < w->n_nodes && !w->rule; i++) {
 		struct node *n = &w->nodes[i];
 		struct engine_view v;
 
+		if (n->stranger)
+			continue; /* nobody let it in */
 		engine_look(n->engine, &v);
 		if (v.charon != ENGINE_CHARON_READY)
 			unsettled(w, n, NULL, "is not ready");

@@ -124,7 +124,8 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_ADMIT_SIGN:
 	case ENGINE_FX_CLUSTER_KEY:
 	case ENGINE_FX_TICKET_FORGET:
-		return; /* nobody joins here */
+		join_do(w, n, fx);
+		return;
 	}
 }
 
@@ -276,6 +277,7 @@ void host_start(struct world *w, struct node *n)
 	host_event(w, n, &ev);
 	if (n->files)
 		host_read_files(w, n, NULL);
+	join_start(w, n);
 	at(w, w->now, n, host_fw_seen, dup_mem(&n->epoch, 8));
 	if (n->charon.up)
 		host_tell_charon(w, n);
@@ -291,6 +293,7 @@ void host_kill(struct world *w, struct node *n)
 	n->floor_s = v.wall_s;
 	engine_free(n->engine);
 	n->engine = NULL;
+	n->serves = false;
 	n->down_since = w->now;
 	say(w, n, "overlayd is killed");
 }

@@ -64,6 +64,8 @@ static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 		node_init(w, i);
 	if (seed % 3 == 0) /* the admin signs, and sessions carry it */
 		session_mode(w);
+	if (seed % 6 == 0) /* and somebody joins */
+		join_mode(w);
 	admin_start(w);
 	trouble_start(w);
 	ok = world_run(w);
@@ -85,6 +87,7 @@ static int run_seeds(const struct options *o)
 {
 	static struct world w;
 	uint64_t steps = 0, trace_all = 0, last = 0, n_signed = 0, by_session = 0;
+	uint64_t n_joins = 0, joined = 0, lies = 0;
 	clock_t from = clock();
 
 	for (uint64_t s = 0; s < o->seeds; s++) {
@@ -95,6 +98,9 @@ static int run_seeds(const struct options *o)
 		steps += w.steps;
 		n_signed += w.is_signed;
 		by_session += w.n_by_session;
+		n_joins += w.n_asks > 0;
+		joined += w.n_joined;
+		lies += w.n_lies;
 		last = w.trace;
 		trace_all = trace_all * 31 + w.trace;
 	}
@@ -108,12 +114,18 @@ static int run_seeds(const struct options *o)
 		printf("no bundle came by a session in %llu seeds\n", (unsigned long long)n_signed);
 		return 1;
 	}
+	if (n_joins > 4 && (!joined || !lies)) {
+		printf("nobody joined, or no seed lied, in %llu seeds\n",
+		        (unsigned long long)n_joins);
+		return 1;
+	}
 	printf("%llu seeds from %llu, %d nodes, %g h each: all rules held; %llu steps, %.1f s of "
-	       "CPU, largest engine %zu bytes, %llu with a cluster key: %llu bundles by session, "
-	       "trace %016llx\n",
+	       "CPU, largest engine %zu bytes, %llu with a cluster key: %llu bundles by session; "
+	       "%llu of %llu strangers joined, and heard %llu lies; trace %016llx\n",
 	        (unsigned long long)o->seeds, (unsigned long long)o->seed, o->nodes, o->hours,
 	        (unsigned long long)steps, (double)(clock() - from) / CLOCKS_PER_SEC, w.memory_max,
 	        (unsigned long long)n_signed, (unsigned long long)by_session,
+	        (unsigned long long)joined, (unsigned long long)n_joins, (unsigned long long)lies,
 	        (unsigned long long)trace_all);
 	return 0;
 }

@@ -389,7 +389,7 @@ static void given(struct world *w, struct node *n, void *data)
 	const struct fbundle *b = &w->bundles[*(int *)data];
 	struct engine_event ev = {.type = ENGINE_EV_BUNDLE};
 
-	if (!n->engine)
+	if (!n->engine || n->stranger)
 		return;
 	ev.bundle.source = ENGINE_BUNDLE_ADMIN;
 	ev.bundle.file = b->file;
@@ -429,6 +429,8 @@ void session_start(struct world *w, struct node *n)
 	                    kept = {.type = ENGINE_EV_BUNDLE};
 
 	n->force = -1;
+	if (n->stranger)
+		return;
 	key.cluster_key = w->secret.pub;
 	host_event(w, n, &key);
 	if (n->disk < 0)

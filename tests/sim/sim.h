@@ -11,6 +11,7 @@
  *	kernel.c   the table and its elements
  *	host.c     carries effects out, brings events in
  *	session.c  signed mode: bundles, sessions and notes over the tunnels
+ *	join.c     a stranger with a ticket, seeds that let it in or lie
  *	trouble.c  what goes wrong
  *	demand.c   packets that wake traps, idle tunnels
  *	check.c    the rules
@@ -130,7 +131,10 @@ struct node {
 	struct held held[HELD_MAX];
 	size_t n_held;
 	bool started;
-	int force, disk; /* bundle in force, kept; -1: none */
+	int force, disk;          /* bundle in force, kept; -1: none */
+	bool stranger;            /* it has no cluster key on disk */
+	bool ticket;              /* it has one, of join.c */
+	bool serves, serves_open; /* joins: its host does, its charon does */
 };
 
 struct fbundle { /* signed */
@@ -176,6 +180,8 @@ struct world {
 	int n_bundles;
 	struct fsession *sessions;
 	uint64_t n_accepted, n_by_session; /* by_session: bundles that came so */
+	struct joins *joins;               /* of join.c; NULL: nobody joins */
+	uint64_t n_asks, n_lies, n_joined;
 };
 
 #define US 1000000LL
@@ -203,6 +209,8 @@ bool same_addr(const struct policy_addr *a, const struct policy_addr *b);
 void admin_start(struct world *w);
 void admin_change(struct world *w);
 void admin_publish(struct world *w, int64_t within);
+void admin_approve(struct world *w, int i);
+void admin_make_seed(struct world *w, int below); /* some node below that */
 void node_new_key(struct world *w, struct node *n);
 
 /* charon.c */
@@ -221,6 +229,14 @@ void charon_swanctl(struct world *w, struct node *n);
 
 void charon_acquire(struct world *w, struct node *n, const struct fconn *c);
 void charon_child_end(struct world *w, struct node *n, struct fsa *sa);
+
+/* Join SAs: of node `from`, at n. */
+uint32_t charon_join_begin(
+        struct world *w, struct node *n, int from, const struct policy_addr *inner);
+bool charon_join_has(struct node *n, uint32_t id);
+void charon_join_end(struct world *w, struct node *n, uint32_t id);
+void charon_join_end_all(struct world *w, struct node *n);
+bool charon_join_lives(const struct world *w, const struct node *n); /* one is too old */
 
 /* demand.c */
 void demand_start(struct world *w);
@@ -253,6 +269,14 @@ void session_start(struct world *w, struct node *n);
 void session_do(struct world *w, struct node *n, const struct engine_effect *fx);
 void session_look(struct world *w, struct node *n, bool by_session);
 void session_publish(struct world *w, int64_t within);
+
+/* join.c */
+void join_mode(struct world *w);
+void join_start(struct world *w, struct node *n);
+void join_do(struct world *w, struct node *n, const struct engine_effect *fx);
+void join_calm(struct world *w);
+void join_settled(struct world *w);
+void join_free(struct world *w);
 
 /* trouble.c */
 void trouble_start(struct world *w);

@@ -110,6 +110,7 @@ static void calm(struct world *w, struct node *n, void *data)
 		if (chance(w, 0.5))
 			w->members[i].hours = -1;
 	}
+	join_calm(w);
 	admin_publish(w, 2 * US);
 }
 

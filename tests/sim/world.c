@@ -136,6 +136,7 @@ void world_free(struct world *w)
 	}
 	policy_unref(w->policy);
 	session_free(w);
+	join_free(w);
 }
 
 void trace(struct world *w, uint64_t v)
