@@ -902,7 +902,7 @@ bool charon_join_lives(const struct world *w, const struct node *n)
 {
 	for (size_t i = 0; i < n->charon.n_sas; i++)
 		if (!strcmp(n->charon.sas[i].conn, JOIN_CONN) &&
-		        w->now - n->charon.sas[i].since > JOIN_SA_MAX_US + 35 * US)
+		        w->now - n->charon.sas[i].since > JOIN_SA_MAX_US + 70 * US)
 			return true;
 	return false;
 }

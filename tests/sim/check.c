@@ -202,6 +202,8 @@ void check_node(struct world *w, struct node *n)
 	kernel_expire(w, n);
 	check_repaired(w, n);
 	check_hidden(w, n);
+	if (n->engine && w->now - n->up_since > 120 * US && charon_join_lives(w, n))
+		broken(w, "rule 8", "%s: a join SA lives on", n->name);
 	if (n->engine && engine_memory(n->engine) >
 	                         73728 + (w->is_signed ? 65536 : 0) + 4096 * (size_t)w->n_nodes)
 		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
