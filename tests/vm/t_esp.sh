@@ -8,6 +8,7 @@
 #     10.77.0.1 on ovl0            passes UDP 4500               10.77.0.2 on ovl0
 #     192.0.2.1 ──────── 192.0.2.254    198.51.100.254 ──────── 198.51.100.1
 set -u
+. "$(dirname "$0")/hand.sh"
 n=ovlvm-$$
 work=$(mktemp -d)
 pids=()
@@ -77,13 +78,10 @@ at router nft -f - <<-END
 	}
 END
 
-node() { # node SIDE INNER PEER-INNER PEER-OUTER PEER [START-ACTION]
+for side in left right; do openssl genpkey -algorithm ed25519 -out "$work/$side.key" 2>/dev/null; done
+node() { # node SIDE INNER PEER-INNER PEER-OUTER PEER
 	local dir=$work/$1
-	mkdir -p "$dir/run" "$dir/swanctl/"{private,pubkey}
-	openssl genpkey -algorithm ed25519 -out "$work/$1.key" 2>/dev/null
-	openssl pkey -in "$work/$1.key" -pubout -out "$work/$1.pub"
-	cp "$work/$1.key" "$dir/swanctl/private/self.pem"
-	cp "$work/$1.pub" "$dir/swanctl/pubkey/self.pub"
+	mkdir -p "$dir/run"
 	cat >"$dir/strongswan.conf" <<-END
 		charon {
 			port = 4501
@@ -95,34 +93,8 @@ node() { # node SIDE INNER PEER-INNER PEER-OUTER PEER [START-ACTION]
 				default = 1 } }
 		}
 	END
-	cat >"$dir/swanctl/swanctl.conf" <<-END
-		connections { peer {
-			local_addrs = %any
-			remote_addrs = $4
-			local_port = 4500
-			remote_port = 4500
-			encap = yes
-			mobike = no
-			if_id_in = 77
-			if_id_out = 77
-			proposals = aes128gcm16-prfsha256-x25519
-			local { auth = pubkey
-				id = $1
-				pubkeys = self.pub }
-			remote { auth = pubkey
-				id = $5
-				pubkeys = peer.pub }
-			children { net {
-				local_ts = $2/32
-				remote_ts = $3/32
-				esp_proposals = aes128gcm16-x25519
-				start_action = ${6:-none} } }
-		} }
-	END
-	at "$1" ip link add ovl0 type xfrm if_id 77
-	at "$1" ip addr add "$2/32" dev ovl0
-	at "$1" ip link set ovl0 up mtu 1400
-	at "$1" ip route add 10.77.0.0/16 dev ovl0 src "$2"
+	hand_config "$dir/swanctl" "$1" "$work/$1.key" "$5" "$work/$5.key" "$4" "$2" "$3" aes128gcm16-x25519
+	hand_device ovl0 "$2" 1400 at "$1"
 	at "$1" ip route add unreachable 10.77.0.0/16 metric 4000
 	exec_at "$1" unshare -m sh -c "mount --bind $dir/run /run; STRONGSWAN_CONF=$dir/strongswan.conf exec /usr/lib/ipsec/charon" \
 		>/dev/null 2>&1 &
@@ -135,8 +107,6 @@ swan() { # swan SIDE ARGUMENTS...
 }
 node left 10.77.0.1 10.77.0.2 198.51.100.1 right
 node right 10.77.0.2 10.77.0.1 192.0.2.1 left
-cp "$work/right.pub" "$work/left/swanctl/pubkey/peer.pub"
-cp "$work/left.pub" "$work/right/swanctl/pubkey/peer.pub"
 for side in left right; do
 	check "charon answers on vici ($side)" await 10 test -S "$work/$side/vici"
 	check "connection and keys load ($side)" swan $side --load-all --noprompt

@@ -13,6 +13,7 @@
 # Last measured: 0.97 of the SA by hand with conntrack, 0.90 of it without.
 BED_NAME=t_rate
 . "$(dirname "$0")/../netns/lib.sh"
+. "$(dirname "$0")/hand.sh"
 if ! kernel_esp; then
 	echo "1..0 # SKIP only where charon has kernel ESP (make check-vm)"
 	exit 0
@@ -36,38 +37,12 @@ await 'sa_up head1 node17' 20 "the tunnel is up"
 
 hand() { # hand NODE PEER INNER PEER-INNER
 	local dir=$BED_DIR/$1/swanctl
-	mkdir -p "$dir/private" "$dir/pubkey"
 	node_key "$1" >/dev/null
 	node_key "$2" >/dev/null
-	cp "$BED_DIR/$1/state/node.key" "$dir/private/self.pem"
-	openssl pkey -in "$BED_DIR/$1/state/node.key" -pubout -out "$dir/pubkey/self.pub"
-	openssl pkey -in "$BED_DIR/$2/state/node.key" -pubout -out "$dir/pubkey/peer.pub"
-	cat >"$dir/swanctl.conf" <<-CONF
-		connections { peer {
-			remote_addrs = $(underlay "$2")
-			local_port = 4500
-			remote_port = 4500
-			encap = yes
-			mobike = no
-			if_id_in = 77
-			if_id_out = 77
-			local { auth = pubkey
-				id = $1
-				pubkeys = self.pub }
-			remote { auth = pubkey
-				id = $2
-				pubkeys = peer.pub }
-			children { net {
-				local_ts = $3/32
-				remote_ts = $4/32
-				esp_proposals = aes256gcm16-x25519 } }
-		} }
-	CONF
+	hand_config "$dir" "$1" "$BED_DIR/$1/state/node.key" "$2" "$BED_DIR/$2/state/node.key" "$(underlay "$2")" \
+		"$3" "$4" aes256gcm16-x25519
 	charon_start "$1"
-	n "$1" ip link add hand type xfrm if_id 77
-	n "$1" ip addr add "$3/32" dev hand
-	n "$1" ip link set hand up mtu "$(n head1 cat /sys/class/net/ovl0/mtu)"
-	n "$1" ip route add 10.77.0.0/16 dev hand src "$3"
+	hand_device hand "$3" "$(n head1 cat /sys/class/net/ovl0/mtu)" n "$1"
 	n "$1" env SWANCTL_DIR="$dir" swanctl --load-all --noprompt >"$BED_DIR/$1/swanctl.log" 2>&1
 }
 hand hand1 hand2 10.77.0.1 10.77.0.17
