@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/names.h"
 
+#include "host/nsswitch.h"
 #include "host/rights.h"
 #include "host/world.h"
 
@@ -118,6 +119,7 @@ static _Noreturn void helper(const char *host, int fd)
 	if (dup2(fd, 3) < 0 || close_range(4, ~0U, 0) < 0)
 		_exit(1);
 	rights_drop_all();
+	nsswitch_leave_out("overlay");
 	code = getaddrinfo(host, NULL, &hints, &list);
 	if (code)
 		answer.error = gai_errno(code);
@@ -131,6 +133,22 @@ static _Noreturn void helper(const char *host, int fd)
 
 static void names_pump(struct names *names);
 
+/* As /etc/hosts may have them: to an address inside of the tunnels none can be built. */
+static void answer_outside(struct names *names, struct answer *answer)
+{
+	struct engine_view view;
+	uint32_t n = 0;
+
+	engine_look(names->world->engine, &view);
+	for (uint32_t i = 0; view.policy && i < answer->n; i++)
+		if (!policy_prefix_contains(&view.policy->overlay4, &answer->addrs[i]) &&
+		        !policy_prefix_contains(&view.policy->overlay6, &answer->addrs[i]))
+			answer->addrs[n++] = answer->addrs[i];
+	if (answer->n && !n)
+		answer->error = -EADDRNOTAVAIL;
+	answer->n = n;
+}
+
 /* Tells the engine and makes room for the next one. */
 static void lookup_end(struct lookup *lookup, int error)
 {
@@ -141,6 +159,8 @@ static void lookup_end(struct lookup *lookup, int error)
 	names->n_running--;
 	if (!error && lookup->answer.n > ENGINE_RESOLVED_MAX)
 		error = -EBADMSG;
+	if (!error)
+		answer_outside(names, &lookup->answer);
 	if (!error)
 		error = lookup->answer.error;
 	if (error)

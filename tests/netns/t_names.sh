@@ -120,6 +120,27 @@ kill "$(<"$BED_DIR/head1/asker.pid")"
 expect "all this time node17 was known, by name and by address: asked $(wc -l <"$BED_DIR/asked") times" [ ! -e "$BED_DIR/asked-bad" ]
 between "$(wc -l <"$BED_DIR/asked")" 20 1000000000 || fail "the asker was not heard"
 
+# ---------------------------------------------------------------- endpoints that are names
+
+# node17 is the name of an endpoint too, and this machine asks libnss_overlay first. overlayd itself
+# must be told the address outside.
+echo "hosts: overlay files" >"$BED_DIR/nsswitch.conf"
+printf '10.77.0.17 node17\n%s node17\n' "$(underlay node17)" >"$BED_DIR/hosts"
+n head1 mount --bind "$BED_DIR/hosts" /etc/hosts
+overlayd_stop head1
+charon_stop head1
+charon_start head1
+endpoints node17 node17
+peer node17 "exec" 10.77.0.17
+policy_push head1
+LD_LIBRARY_PATH=/run/nss overlayd_start head1
+expect "programs are told the address inside" [ "$(addresses head1 node17)" = "10.77.0.17 $B17 " ]
+connects_to() { [ "$(vici head1 list-conns '{}' list-conn | grep -c "$1")" -gt 0 ]; }
+expect_within "connects_to '$(underlay node17)'" 10 "overlayd connects to the one outside"
+expect_within 'sa_up head1 node17' 15 "and the tunnel is up"
+expect_not "it never tried the one inside" connects_to '"10.77.0.17"'
+n head1 umount /etc/hosts
+
 # ---------------------------------------------------------------- what it says is root's word alone
 
 n head1 chmod 0666 $FILE
