@@ -10,7 +10,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 export B=${B:-build}
-ALL="firewall chains policy vici up tunnel idle revoke scale"
+ALL="firewall chains policy vici up tunnel idle revoke join scale"
 LIMIT=240 # seconds, for any one part
 
 json=

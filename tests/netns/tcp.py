@@ -12,6 +12,7 @@
   tcp.py wait ADDRESS PORT               try until it is open, then say so and end
   tcp.py scan ADDRESS FIRST-LAST SECONDS ports that answered, and how, at most SCAN_MOST at a time
   tcp.py ping ADDRESS SIZE               one ICMP echo with DF, exit 0: answered within 1 s
+  tcp.py rtt ADDRESS PORT SECONDS        an echo each millisecond; says the 99th percentile, in us, alone
   tcp.py flood ADDRESS PORT SRC-PORT N   N connects from a fixed source port
 Each line begins with seconds of the monotonic clock, the same in all namespaces.
 """
@@ -263,6 +264,20 @@ def ping(address, size):
         return 1
 
 
+def rtt(address, port, seconds):
+    c = socket.create_connection((address, int(port)), 5)
+    c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    took, end = [], time.monotonic() + float(seconds)
+    while time.monotonic() < end:
+        begun = time.monotonic()
+        c.sendall(b"x")
+        if not c.recv(1):
+            sys.exit("the echo has ended")
+        took.append(time.monotonic() - begun)
+        time.sleep(0.001)
+    print(int(sorted(took)[len(took) * 99 // 100] * 1e6))
+
+
 def flood(address, port, source, count):
     for _ in range(int(count)):
         s = socket.socket(family(address))
@@ -276,6 +291,6 @@ def flood(address, port, source, count):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "udpserver", "udpclient", "send", "sink", "probe", "wait", "scan", "ping", "flood"):
+    if len(sys.argv) < 2 or sys.argv[1] not in ("server", "client", "udpserver", "udpclient", "send", "sink", "probe", "wait", "scan", "ping", "rtt", "flood"):
         sys.exit(__doc__)
     sys.exit(globals()[sys.argv[1]](*sys.argv[2:]))
