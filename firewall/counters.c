@@ -215,7 +215,7 @@ int fw_denied_read(struct fw *fw, fw_denied_fn fn, void *ctx, struct fw_error *e
 	struct told t = {0};
 	int rc = 0;
 
-	for (int id = SET_STATIC; id < SET_COUNT && !rc; id++)
+	for (int id = SET_STATIC; id <= SET_DENIED_OUT6 && !rc; id++)
 		rc = gather_set(fw, &t, id, NULL, err);
 	for (size_t i = 0; i < t.n && !rc; i++) {
 		const struct fw_counter *c = &t.c[i];

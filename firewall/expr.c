@@ -357,6 +357,65 @@ static void denied(struct making *m, const struct stmt *s)
 	nftnl_expr_add_expr(e, NFTNL_EXPR_DYNSET_EXPRESSIONS, counter);
 }
 
+/* RFC 3948: an SPI is never 0; where IKE shares the port, four bytes of it come first. */
+static void match_esp(struct making *m)
+{
+	static const uint8_t marker[4];
+
+	load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 8, sizeof(marker), REG);
+	cmp(m, NFT_CMP_NEQ, marker, sizeof(marker));
+}
+
+/* RFC 7296, 3.1: behind UDP (8) and the marker (4): our SPI, none yet; and the exchange. */
+static void match_ike_init(struct making *m)
+{
+	static const uint8_t spi[8], exchange = 34;
+
+	load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 20, sizeof(spi), REG);
+	cmp(m, NFT_CMP_EQ, spi, sizeof(spi));
+	load_payload(m, NFT_PAYLOAD_TRANSPORT_HEADER, 30, 1, REG);
+	cmp(m, NFT_CMP_EQ, &exchange, 1);
+}
+
+static struct nftnl_expr *init_rate(void)
+{
+	struct nftnl_expr *e = nftnl_expr_alloc("limit");
+
+	if (!e)
+		return NULL;
+	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_RATE, INIT_RATE);
+	nftnl_expr_set_u64(e, NFTNL_EXPR_LIMIT_UNIT, 1);
+	set32(e, NFTNL_EXPR_LIMIT_BURST, INIT_BURST);
+	set32(e, NFTNL_EXPR_LIMIT_TYPE, NFT_LIMIT_PKTS);
+	set32(e, NFTNL_EXPR_LIMIT_FLAGS, NFT_LIMIT_F_INV);
+	return e;
+}
+
+static void init_limit(struct making *m, const struct stmt *s)
+{
+	static const uint8_t net64[16] = {255, 255, 255, 255, 255, 255, 255, 255};
+	bool v4 = s->family == AF_INET;
+	struct nftnl_expr *e, *rate;
+
+	need_family(m, s->family);
+	load_addr(m, s->family, false, v4 ? 4 : 16, REG);
+	if (!v4)
+		mask(m, net64, sizeof(net64));
+	e = expr(m, "dynset");
+	rate = init_rate();
+	if (!e || !rate) {
+		m->failed = true;
+		if (rate)
+			nftnl_expr_free(rate);
+		return;
+	}
+	set32(e, NFTNL_EXPR_DYNSET_SREG_KEY, REG);
+	set32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	if (nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, fw_sets[s->set].name) < 0)
+		m->failed = true;
+	nftnl_expr_add_expr(e, NFTNL_EXPR_DYNSET_EXPRESSIONS, rate);
+}
+
 static void reject(struct making *m, const struct stmt *s)
 {
 	struct nftnl_expr *e = expr(m, "reject");
@@ -477,6 +536,15 @@ static void compile_stmt(struct making *m, const struct stmt *s)
 		break;
 	case S_LIMIT:
 		limit(m, s);
+		break;
+	case S_ESP:
+		match_esp(m);
+		break;
+	case S_IKE_INIT:
+		match_ike_init(m);
+		break;
+	case S_INIT_LIMIT:
+		init_limit(m, s);
 		break;
 	case S_DENIED:
 		denied(m, s);

@@ -37,6 +37,8 @@ const struct set_def fw_sets[SET_COUNT] = {
                 12, DYN, false},
         [SET_DENIED_OUT6] = {"denied_out6", "ipv6_addr . inet_proto . inet_service", DENIED(T_IP6),
                 24, DYN, false},
+        [SET_INIT4] = {"init4", "ipv4_addr", T_IP4, 4, DYN, false},
+        [SET_INIT6] = {"init6", "ipv6_addr", T_IP6, 16, DYN, false},
 };
 
 int fw_set_by_name(const char *name, const char **class)

@@ -15,9 +15,16 @@
 
 #include "firewall/ruleset.h"
 
-#define FW_TABLE_COMMENT "overlayd 1" /* raise it when sets or their keys change */
+#define FW_TABLE_COMMENT "overlayd 2" /* raise it when sets or their keys change */
 #define DENIED_TIMEOUT_MS 600000
 #define DENIED_SIZE 1024
+/*
+ * New IKE_SAs from one source (an IPv6 /64): what a site of a thousand nodes behind one NAT begins
+ * with at a power-on, all at once, passes whole, cookies and second tries included after a few
+ * seconds; and a hundred a second cost charon a few percent of one CPU, whoever sends them.
+ */
+#define INIT_RATE 100
+#define INIT_BURST 1000
 
 enum set_id {
 	SET_SELF4,
@@ -38,6 +45,8 @@ enum set_id {
 	SET_DENIED_IN6,
 	SET_DENIED_OUT4,
 	SET_DENIED_OUT6,
+	SET_INIT4, /* who begins IKE_SAs; those above: who was denied */
+	SET_INIT6,
 	SET_COUNT,
 };
 
@@ -76,9 +85,12 @@ enum stmt_kind {
 	S_PORT_SET,  /* l4 protocol in value; dst; set */
 	S_ICMP,      /* family; one range of types in ports */
 	S_UNREACH,   /* family; an ICMP error that says: host unreachable */
-	S_PEER,  /* family; ct_dst: flow's peer is its destination; dst: packet's peer; name: set */
-	S_LIMIT, /* value per second */
-	S_DENIED, /* family, dst: whose address; set; port: see enum */
+	S_PEER, /* family; ct_dst: flow's peer is its destination; dst: packet's peer; name: set */
+	S_ESP,  /* UDP that carries it: it does not begin with RFC 3948's marker */
+	S_IKE_INIT,   /* the first message of an IKE_SA, behind that marker */
+	S_INIT_LIMIT, /* family, set: beyond INIT_RATE from this source */
+	S_LIMIT,      /* value per second */
+	S_DENIED,     /* family, dst: whose address; set; port: see enum */
 	S_COUNTER,
 	S_REJECT,  /* value: IPPROTO_TCP: a reset; else an ICMP error. To our own programs only. */
 	S_VERDICT, /* value: NF_ACCEPT, NF_DROP, NFT_JUMP, NFT_GOTO, NFT_RETURN; name: chain */

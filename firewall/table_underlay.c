@@ -297,10 +297,53 @@ static void open_tunnel(struct table *t, struct chain *c, uint16_t port)
 	rule_end(t, r, NF_ACCEPT, NULL);
 }
 
+/*
+ * Where strangers may ask to join, they may begin IKE_SAs, but not more than a site's worth. ESP is
+ * let through first: it is nearly all there is, and pays with one comparison.
+ *
+ *	udp dport 4500 @th,64,32 != 0 accept
+ *	udp dport 4500 goto ike_in
+ */
+static void lead_strangers(struct table *t, struct chain *c)
+{
+	struct rule *r = note(rule_new(t, c), "esp");
+	struct fw_ports port = {IPPROTO_UDP, t->rs->port, t->rs->port};
+
+	add_port(t, r, IPPROTO_UDP, true, port);
+	rule_add(t, r, (struct stmt){.kind = S_ESP});
+	rule_end(t, r, NF_ACCEPT, NULL);
+	r = note(rule_new(t, c), "ike");
+	add_port(t, r, IPPROTO_UDP, true, port);
+	rule_end(t, r, NFT_GOTO, "ike_in");
+}
+
+/* @th,160,64 0 @th,240,8 34 update @init4 { ip saddr limit rate over 100/second … } drop; accept
+ * A set that is full lets pass: charon's cookies are there, too. */
+static void build_strangers(struct table *t)
+{
+	struct chain *c = chain_new(t, "ike_in");
+
+	if (!c)
+		return;
+	for (int v6 = 0; v6 < 2; v6++) {
+		struct rule *r = rule_new(t, c);
+
+		rule_add(t, r, (struct stmt){.kind = S_IKE_INIT});
+		rule_add(t, r,
+		        (struct stmt){.kind = S_INIT_LIMIT,
+		                .family = v6 ? AF_INET6 : AF_INET,
+		                .set = v6 ? SET_INIT6 : SET_INIT4});
+		rule_drop(t, r, "ike-flood");
+	}
+	rule_end(t, note(rule_new(t, c), "ike"), NF_ACCEPT, NULL);
+}
+
 void fw_accept_tunnel(struct table *t, struct chain *c, bool out)
 {
 	if (out)
 		open_tunnel(t, c, t->rs->port);
+	else if (t->rs->join.role == FW_JOIN_SERVE)
+		lead_strangers(t, c);
 	else
 		open_port(t, c, IPPROTO_UDP, true, t->rs->port, "ike and esp");
 }
@@ -399,6 +442,8 @@ void fw_build_underlay(struct table *t)
 {
 	build_in(t);
 	build_out(t);
+	if (t->rs->join.role == FW_JOIN_SERVE)
+		build_strangers(t);
 	build_stale(t, false);
 	build_stale(t, true);
 	build_served(t, false);

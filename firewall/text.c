@@ -88,6 +88,13 @@ static void print_denied(FILE *f, const struct stmt *s)
 	        ip(s->family), s->dst ? "daddr" : "saddr", ports[s->port]);
 }
 
+static void print_init(FILE *f, const struct stmt *s)
+{
+	fprintf(f, "update @%s { %s saddr%s limit rate over %d/second burst %d packets }",
+	        fw_sets[s->set].name, ip(s->family),
+	        s->family == AF_INET ? "" : " & ffff:ffff:ffff:ffff::", INIT_RATE, INIT_BURST);
+}
+
 static void print_hint(FILE *f, const struct stmt *s)
 {
 	uint32_t off, len = stmt_hint(s, &off);
@@ -179,6 +186,15 @@ static void print_stmt(FILE *f, const struct stmt *s)
 		break;
 	case S_LIMIT:
 		fprintf(f, "limit rate %d/second", s->value);
+		break;
+	case S_ESP:
+		fputs("@th,64,32 != 0", f);
+		break;
+	case S_IKE_INIT:
+		fputs("@th,160,64 0 @th,240,8 34", f);
+		break;
+	case S_INIT_LIMIT:
+		print_init(f, s);
 		break;
 	case S_DENIED:
 		print_denied(f, s);
