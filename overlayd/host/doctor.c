@@ -6,7 +6,10 @@
 #include "host/ops.h"
 
 #include "host/charon.h"
+#include "client/paths.h"
 #include "host/dataplane.h"
+#include "host/hostsfile.h"
+#include "host/nsswitch.h"
 #include "host/pathmtu.h"
 
 #include <errno.h>
@@ -264,6 +267,25 @@ static void check_arp(json_t *checks, const struct engine_view *view)
 		        "address on the underlay");
 }
 
+static void check_names(json_t *checks, const struct world *world)
+{
+	const char *dir = world->options.run_dir;
+
+	if (hostsfile_failed(world->hostsfile))
+		check_add(checks, "names", "bad", "see the log (journalctl -u overlayd)",
+		        "%s/" OVERLAY_HOSTS_FILE " cannot be written: names of the peers are not "
+		        "those of the policy in force",
+		        dir);
+	else
+		/* Not all want it. */
+		check_add(checks, "names", "ok", "", "%s/" OVERLAY_HOSTS_FILE " is current; %s",
+		        dir,
+		        nsswitch_asks("overlay")
+		                ? "programs know the peers by name (libnss_overlay)"
+		                : "programs are not told: \"overlay\" is not in the hosts line of "
+		                  "/etc/nsswitch.conf (package libnss-overlay)");
+}
+
 static json_t *doctor_json(json_t *checks)
 {
 	return json_pack("{s:o}", "checks", checks);
@@ -334,6 +356,7 @@ int doctor_run(struct world *world, struct control_call *call, json_t **out)
 	check_peers(doctor->checks, world, &view);
 	check_clock(doctor->checks, world);
 	check_arp(doctor->checks, &view);
+	check_names(doctor->checks, world);
 	if (charon_list_foreign(world->charon, on_foreign, doctor) == 0)
 		return CONTROL_LATER;
 	*out = doctor_json(doctor->checks);

@@ -182,6 +182,11 @@ void hostsfile_changed(struct hostsfile *file)
 	timer_set(file, file->written_us + HOSTSFILE_PAUSE_US);
 }
 
+bool hostsfile_failed(const struct hostsfile *file)
+{
+	return file->failed;
+}
+
 int hostsfile_new(struct world *world, struct hostsfile **out)
 {
 	struct hostsfile *file = calloc(1, sizeof(*file));

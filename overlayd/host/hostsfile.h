@@ -13,6 +13,7 @@
 #ifndef OVERLAYD_HOST_HOSTSFILE_H
 #define OVERLAYD_HOST_HOSTSFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct policy;
@@ -32,6 +33,8 @@ int hostsfile_new(struct world *world, struct hostsfile **out);
 /* Another policy is in force: soon, at most once in HOSTSFILE_PAUSE_US. Failures are told, and
  * tried again after HOSTSFILE_AGAIN_US. */
 void hostsfile_changed(struct hostsfile *file);
+/* The last try to write it came to nothing. */
+bool hostsfile_failed(const struct hostsfile *file);
 void hostsfile_free(struct hostsfile *file);
 #define HOSTSFILE_PAUSE_US 200000
 #define HOSTSFILE_AGAIN_US 5000000

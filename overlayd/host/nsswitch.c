@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "host/nsswitch.h"
 
-#include "host/state.h"
-
 #include <ctype.h>
 #include <nss.h>
 #include <stdbool.h>
@@ -76,16 +74,43 @@ char *nsswitch_hosts_without(const char *text, const char *service)
 	return NULL;
 }
 
+/* The machine's own. */
+static char *file_read(void)
+{
+	FILE *in = fopen("/etc/nsswitch.conf", "re");
+	char *text = in ? malloc(FILE_MAX + 1) : NULL;
+
+	if (text)
+		text[fread(text, 1, FILE_MAX, in)] = 0;
+	if (in)
+		fclose(in);
+	return text;
+}
+
+/* What it names for hosts, without the service; NULL: it is not asked. */
+static char *machine_without(const char *service)
+{
+	char *text = file_read();
+	char *hosts = text ? nsswitch_hosts_without(text, service) : NULL;
+
+	free(text);
+	return hosts;
+}
+
+bool nsswitch_asks(const char *service)
+{
+	char *others = machine_without(service);
+	bool asked = others != NULL;
+
+	free(others);
+	return asked;
+}
+
 void nsswitch_leave_out(const char *service)
 {
-	char *text, *hosts;
-	size_t len;
+	char *others = machine_without(service);
 
-	if (state_read("/etc", "nsswitch.conf", FILE_MAX, &text, &len))
-		return;
-	hosts = nsswitch_hosts_without(text, service);
-	if (hosts)
-		(void)__nss_configure_lookup("hosts", hosts);
-	free(hosts);
-	free(text);
+	if (others)
+		(void)__nss_configure_lookup("hosts", others);
+	free(others);
 }

@@ -69,7 +69,10 @@ tcp_server node17 :: 17001
 await 'tcp_open head1 10.77.0.17 17001' 20 "a tunnel"
 expect "a program connects by name" by_name head1 python3 "$BED_HERE/tcp.py" probe node17.demo 17001 5
 
+doctor() { ctl "$1" doctor | tr -s ' \n' ' '; } # NODE: as one line
+expect "overlayctl doctor knows that it is so" grep -q 'programs know the peers by name' <<<"$(doctor head1)"
 nss_on head1 nsswitch.without
+expect "and where it is not" grep -q 'package libnss-overlay' <<<"$(doctor head1)"
 expect "all this is the library's doing" unknown head1 node17
 n head1 umount /etc/nsswitch.conf
 expect "(it is back)" known head1 node17
