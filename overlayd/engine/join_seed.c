@@ -93,7 +93,6 @@ void join_answer_member(struct engine *e, struct join_call *c, const struct poli
 		guest_admission(e, a, peer);
 	}
 	join_gave(e, &c->source, len);
-	pending_drop_key(e, &c->request.key);
 	call_free(e, c);
 }
 

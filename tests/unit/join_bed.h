@@ -10,10 +10,11 @@
 #include "tests/unit/signed_bed.h"
 
 #define NOON_2026 1782907200LL
-#define NEW 20 /* the first newcomer */
+#define NEW 20        /* the first newcomer */
+#define SIX (1 << 22) /* the first source with an IPv6 address */
 
 /* What was asked for, in its order; of the last step that asked at all, if cleared before. */
-static struct {
+static struct wish {
 	enum engine_effect_type type;
 	uint64_t id;
 	struct engine_join_serve serve;
@@ -32,7 +33,7 @@ static struct {
 	struct minisign_public cluster_key;
 	uint32_t ended;
 } wish[4096];
-static size_t n_wishes;
+static size_t n_wishes, n_told_pending;
 
 static inline void wish_answer(const struct engine_effect *fx, size_t i)
 {
@@ -55,6 +56,7 @@ static inline void wish_keep(struct bed *b, const struct engine_effect *fx)
 	size_t i = n_wishes < 4096 ? n_wishes++ : 4095;
 
 	(void)b;
+	n_told_pending += fx->type == ENGINE_FX_NOTICE && fx->notice.code == ENGINE_N_JOIN_PENDING;
 	memset(&wish[i], 0, sizeof(wish[i]));
 	wish[i].type = fx->type;
 	wish[i].id = fx->id;
@@ -100,6 +102,15 @@ static inline size_t wish_find(enum engine_effect_type type)
 		if (wish[i].type == type)
 			return i;
 	return SIZE_MAX;
+}
+
+static inline struct wish *wish_last(enum engine_effect_type type)
+{
+	size_t i = wish_find(type);
+
+	if (i == SIZE_MAX)
+		fail_msg("nothing of type %d was asked for", type);
+	return &wish[i];
 }
 
 static inline size_t wish_count(enum engine_effect_type type)
@@ -181,6 +192,10 @@ static inline struct policy_addr inner(int n)
 
 static inline struct policy_addr source(int n)
 {
+	if (n >= SIX) /* many of each /64 */
+		return (struct policy_addr){
+		        10, {0x20, 1, 0xd, 0xb8, 0, 0, 0, (uint8_t)(n / 65536), (uint8_t)n, 0, 0, 0,
+		                    0, (uint8_t)(n / 256), 1, (uint8_t)n}};
 	return (struct policy_addr){2, {203, (uint8_t)(n / 65536), (uint8_t)(n / 256), (uint8_t)n}};
 }
 

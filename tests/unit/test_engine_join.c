@@ -36,7 +36,7 @@ static void test_serves(void **state)
 	bed_pass(&b, US);
 	bed_charon(&b, true);
 	bed_pass(&b, 3 * US);
-	assert_true(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.on);
+	assert_true(wish_last(ENGINE_FX_JOIN_SERVE)->serve.on);
 	assert_true(join_look(&b).serving);
 	bed_end(&b);
 }
@@ -47,7 +47,7 @@ static void not_served(const struct recipe *r, const char *why)
 
 	seed_begin(&b, r, NULL);
 	assert_true(wish_find(ENGINE_FX_JOIN_SERVE) == SIZE_MAX);
-	assert_false(wish[wish_find(ENGINE_FX_FW_BASE)].join);
+	assert_false(wish_last(ENGINE_FX_FW_BASE)->join);
 	if (!strstr(join_look(&b).serving_text, why))
 		fail_msg("%s", join_look(&b).serving_text);
 	bed_end(&b);
@@ -92,9 +92,9 @@ static void test_turned_off(void **state)
 	r.serial = 2;
 	give_bundle(&b, &r, NULL);
 	bed_pass(&b, 8 * US);
-	assert_false(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.on);
-	assert_false(wish[wish_find(ENGINE_FX_FW_BASE)].join);
-	assert_int_equal(wish[wish_find(ENGINE_FX_TERMINATE)].ended, 60001);
+	assert_false(wish_last(ENGINE_FX_JOIN_SERVE)->serve.on);
+	assert_false(wish_last(ENGINE_FX_FW_BASE)->join);
+	assert_int_equal(wish_last(ENGINE_FX_TERMINATE)->ended, 60001);
 	assert_false(join_look(&b).serving);
 	bed_end(&b);
 }
@@ -130,7 +130,7 @@ static void test_listed(void **state)
 	seed_begin(&b, &r, NULL);
 	n_wishes = b.n_said = 0;
 	conns_say(&b, true);
-	assert_false(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.on);
+	assert_false(wish_last(ENGINE_FX_JOIN_SERVE)->serve.on);
 	assert_true(wish_find(ENGINE_FX_JOIN_SERVE) != SIZE_MAX);
 	assert_string_equal(told(&b, ENGINE_N_UNKNOWN_CONN), "");
 	bed_end(&b);
@@ -143,7 +143,7 @@ static void test_listed(void **state)
 	bed_pass(&b, 2 * US);
 	n_wishes = 0;
 	conns_say(&b, false);
-	assert_true(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.open);
+	assert_true(wish_last(ENGINE_FX_JOIN_SERVE)->serve.open);
 	bed_end(&b);
 }
 
@@ -231,20 +231,64 @@ static void test_full(void **state)
 		join_sa(&b, i, i);
 	assert_true(wish_find(ENGINE_FX_JOIN_SERVE) == SIZE_MAX);
 	join_sa(&b, 63, 63);
-	assert_true(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.on);
-	assert_false(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.open);
+	assert_true(wish_last(ENGINE_FX_JOIN_SERVE)->serve.on);
+	assert_false(wish_last(ENGINE_FX_JOIN_SERVE)->serve.open);
 	bed_answer_all(&b);
 	for (int i = 0; i < 31; i++)
 		join_sa_down(&b, i);
-	assert_false(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.open);
+	assert_false(wish_last(ENGINE_FX_JOIN_SERVE)->serve.open);
 	join_sa_down(&b, 31);
-	assert_true(wish[wish_find(ENGINE_FX_JOIN_SERVE)].serve.open);
+	assert_true(wish_last(ENGINE_FX_JOIN_SERVE)->serve.open);
 	/* however many come at once */
 	for (int i = 100; i < 400; i++)
 		join_sa(&b, i, i);
 	assert_true(join_look(&b).n_join_sas <= 2 * JOIN_SAS_MAX);
 	bed_answer_all(&b);
 	assert_true(ended(399));
+	bed_end(&b);
+}
+
+/* Of an earlier run, without a child: nobody's admission waits until it is gone. */
+static void test_left_over(void **state)
+{
+	struct engine_sa_row row = {.conn = JOIN_CONN,
+	        .id = 60001,
+	        .state = ENGINE_IKE_ESTABLISHED,
+	        .local_id = "a.x",
+	        .remote_id = JOIN_IDENTITY,
+	        .remote_host = source(1)};
+	struct engine_event ev = {.type = ENGINE_EV_SAS};
+	struct engine_view v;
+	struct bed b;
+
+	(void)state;
+	n_wishes = 0;
+	bed_begin(&b, recipe_policy(&usual), NULL, NOON_2026);
+	b.carry_out = wish_keep;
+	plane_up(&b);
+	give_key(&b);
+	for (int round = 0; round < 400; round++) {
+		uint64_t id = b.pending[0].id;
+		enum engine_effect_type type = b.pending[0].type;
+
+		if (!b.n_pending) {
+			b.now.mono_us += 5000;
+			bed_step(&b, &(struct engine_event){.type = ENGINE_EV_TICK});
+			continue;
+		}
+		memmove(&b.pending[0], &b.pending[1], --b.n_pending * sizeof(b.pending[0]));
+		if (type == ENGINE_FX_LIST_SAS) {
+			ev.sas.effect_id = id;
+			ev.sas.rows = &row;
+			ev.sas.n = 1;
+			bed_step(&b, &ev);
+		} else if (type != ENGINE_FX_TERMINATE && type != ENGINE_FX_INITIATE) {
+			bed_answer(&b, id, type, "");
+		}
+	}
+	engine_look(b.e, &v);
+	assert_int_equal(v.n_admitted, 3);
+	assert_true(ended(1)); /* it is not served here */
 	bed_end(&b);
 }
 
@@ -379,14 +423,14 @@ static void test_early(void **state)
 	call_with(&b, 3, 9, nonce, &r);
 	assert_true(wish_find(ENGINE_FX_JOIN_ANSWER) == SIZE_MAX);
 	join_sa(&b, 7, 1);
-	assert_int_equal(wish[wish_find(ENGINE_FX_JOIN_ANSWER)].call, 1);
-	assert_int_equal(wish[wish_find(ENGINE_FX_JOIN_ANSWER)].status, JOIN_PENDING);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->call, 1);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->status, JOIN_PENDING);
 	bed_step(&b, &(struct engine_event){.type = ENGINE_EV_JOIN_GONE, .join_call = {.id = 2}});
 	n_wishes = 0;
 	bed_pass(&b, 3 * US);
 	assert_int_equal(wish_count(ENGINE_FX_JOIN_ANSWER), 1);
-	assert_int_equal(wish[wish_find(ENGINE_FX_JOIN_ANSWER)].call, 3);
-	assert_int_equal(wish[wish_find(ENGINE_FX_JOIN_ANSWER)].status, JOIN_BUSY);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->call, 3);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->status, JOIN_BUSY);
 	/* it is not of the pool at all */
 	n_wishes = 0;
 	{
@@ -397,7 +441,7 @@ static void test_early(void **state)
 		ev.join_call.request = &r;
 		bed_step(&b, &ev);
 	}
-	assert_int_equal(wish[wish_find(ENGINE_FX_JOIN_ANSWER)].status, JOIN_BUSY);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->status, JOIN_BUSY);
 	bed_end(&b);
 }
 
@@ -418,7 +462,19 @@ static void test_known(void **state)
 	/* a bundle costs its bearer: nobody can have it again and again */
 	for (i = 0; i < 200 && wish[call(&b, NEW, "u", 1)].status == JOIN_MEMBER; i++)
 		;
-	assert_true(i < SIZE_MAX && wish[wish_find(ENGINE_FX_JOIN_ANSWER)].status == JOIN_BUSY);
+	assert_int_equal(i, 63);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->status, JOIN_BUSY);
+	bed_end(&b);
+	/* and of a large one still less */
+	r.spare = 2000;
+	seed_begin(&b, &r, NULL);
+	join_sa(&b, 1, 1);
+	for (i = 0; i < 200 && wish[call(&b, NEW, "u", 1)].status == JOIN_MEMBER; i++)
+		;
+	assert_in_range(i, 5, 30);
+	b.now.mono_us += 60 * US;
+	join_sa(&b, 2, 1);
+	assert_int_equal(wish[call(&b, NEW, "u", 2)].status, JOIN_MEMBER);
 	bed_end(&b);
 }
 
@@ -544,6 +600,47 @@ static void test_liars(void **state)
 	bed_end(&b);
 }
 
+/* Each field says something, so that nobody on the way can change it. */
+static void test_bytes(void **state)
+{
+	struct join_request r = request_of(NEW, "u"), v[12];
+	uint8_t was[JOIN_REQUEST_MAX], buf[JOIN_REQUEST_MAX];
+	size_t n;
+
+	(void)state;
+	memcpy(r.token, "t", 2);
+	n = join_request_bytes(&r, was);
+	assert_true(n > 100 && n <= JOIN_REQUEST_MAX);
+	for (size_t i = 0; i < 12; i++)
+		v[i] = r;
+	v[0].cluster[0] = 'u';
+	v[1].name[0] = 'v';
+	v[2].site[0] = 'v';
+	v[3].release[0] = 'v';
+	v[4].token[0] = 'v';
+	v[5].by_token[63] ^= 1;
+	v[6].key.raw[31] ^= 1;
+	v[7].nonce[31] ^= 1;
+	v[8].links[0].bytes[3] ^= 1;
+	v[9].n_links = 0;
+	v[10].links[0].family = 10;
+	v[11].token[0] = 0;
+	for (size_t i = 0; i < 12; i++) {
+		size_t m = join_request_bytes(&v[i], buf);
+
+		assert_true(m && (m != n || memcmp(buf, was, n)));
+	}
+	r.n_links = JOIN_LINKS_MAX;
+	for (size_t i = 0; i < JOIN_LINKS_MAX; i++)
+		r.links[i].family = 10;
+	memset(r.name, 'n', POLICY_NAME_MAX);
+	memset(r.cluster, 'n', POLICY_NAME_MAX);
+	memset(r.site, 'n', POLICY_NAME_MAX);
+	memset(r.token, 'n', POLICY_NAME_MAX);
+	memset(r.release, 'n', JOIN_RELEASE_MAX);
+	assert_in_range(join_request_bytes(&r, buf), 500, JOIN_REQUEST_MAX);
+}
+
 static int yes(void *user, const struct policy_key *key, const void *text, size_t len,
         const uint8_t sig[64])
 {
@@ -584,14 +681,14 @@ static enum join_status flood(struct bed *b, int n, int sa)
 	snprintf(r.name, sizeof(r.name), "n%d", n);
 	n_wishes = 0;
 	call_with(b, ++id, sa, nonce, &r);
-	return wish[wish_find(ENGINE_FX_JOIN_ANSWER)].status;
+	return wish_last(ENGINE_FX_JOIN_ANSWER)->status;
 }
 
 static void test_one_source(void **state)
 {
 	unsigned verified = 0;
 	struct engine_config cfg = {.verify = yes, .verify_user = &verified};
-	size_t before, busy = 0, notices = 0;
+	size_t before, busy = 0;
 	struct bed b;
 
 	(void)state;
@@ -606,9 +703,6 @@ static void test_one_source(void **state)
 	assert_int_equal(busy, 10000 - 8); /* what may wait from one source */
 	assert_int_equal(join_look(&b).n_pending, 8);
 	assert_true(verified <= 64);
-	for (size_t i = 0; i < b.n_said; i++)
-		notices += b.said[i].type == ENGINE_FX_NOTICE;
-	assert_int_equal(notices, 7);
 	assert_true(engine_memory(b.e) < before + 8192);
 	/* somebody else */
 	assert_int_equal(flood(&b, 20000, 2), JOIN_PENDING);
@@ -635,6 +729,7 @@ static void test_many_sources(void **state)
 	join_sa(&b, 1, 1);
 	flood(&b, 0, 1);
 	before = engine_memory(b.e);
+	n_told_pending = 0;
 	for (int i = 1; i < 10000; i++) {
 		join_sa(&b, 1, i + 2);
 		flood(&b, i, 1);
@@ -642,6 +737,7 @@ static void test_many_sources(void **state)
 			b.now.mono_us += US / 10;
 	}
 	assert_int_equal(join_look(&b).n_pending, 256);
+	assert_in_range(n_told_pending, 7, 9); /* of all these, so many are told */
 	assert_true(verified <= 512 + 10 * 50 + 1);
 	print_message("%zu bytes for 256 pending\n", engine_memory(b.e) - before);
 	assert_true(engine_memory(b.e) < before + 256 * 640);
@@ -653,6 +749,26 @@ static void test_many_sources(void **state)
 	b.now.mono_us += 271 * US;
 	join_sa(&b, 3, 1 << 20);
 	assert_int_equal(flood(&b, 20000, 3), JOIN_PENDING);
+	bed_end(&b);
+}
+
+/* Whoever has a whole /64 is one source all the same. */
+static void test_six(void **state)
+{
+	unsigned verified = 0;
+	struct engine_config cfg = {.verify = yes, .verify_user = &verified};
+	struct bed b;
+
+	(void)state;
+	seed_begin(&b, &usual, &cfg);
+	for (int i = 0; i < 1000; i++) {
+		join_sa(&b, 1, SIX + i);
+		flood(&b, i, 1);
+	}
+	assert_int_equal(join_look(&b).n_pending, 8);
+	assert_int_equal(verified, 64);
+	join_sa(&b, 2, SIX + 65536); /* another */
+	assert_int_equal(flood(&b, 2000, 2), JOIN_PENDING);
 	bed_end(&b);
 }
 
@@ -749,16 +865,19 @@ int main(void)
 	        cmocka_unit_test(test_sas),
 	        cmocka_unit_test(test_members_first),
 	        cmocka_unit_test(test_full),
+	        cmocka_unit_test(test_left_over),
 	        cmocka_unit_test(test_pending),
 	        cmocka_unit_test(test_marks),
 	        cmocka_unit_test(test_reject),
 	        cmocka_unit_test(test_early),
 	        cmocka_unit_test(test_known),
 	        cmocka_unit_test(test_time_over),
+	        cmocka_unit_test(test_bytes),
 	        cmocka_unit_test(test_liars),
 	        cmocka_unit_test(test_own_key),
 	        cmocka_unit_test(test_one_source),
 	        cmocka_unit_test(test_many_sources),
+	        cmocka_unit_test(test_six),
 	        cmocka_unit_test(test_fair),
 	        cmocka_unit_test(test_forgotten),
 	        cmocka_unit_test(test_parked),
