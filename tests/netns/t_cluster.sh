@@ -175,8 +175,30 @@ cp "$BED_DIR/old.bundle" "$BED_DIR/n5/state/bundle" # its root may do that
 overlayd_start n5
 expect_within 'have 7 n5' 60 "put in the place of the kept one: it is given the new one at once"
 expect "nobody else went back" have 7 adm head1 head2 n1 n2 n3 n4 n6 n7 n9
-sed "s/n9/n0/" "$BED_DIR/n9.bundle" >"$BED_DIR/forged.bundle"
+
+# ---------------------------------------------------------------- forged
+
+# All of it is as it must be, and would change what is allowed; but for the signature.
+ctl adm bundle >"$BED_DIR/now.bundle"
+sed -E '1s/"parent_serial":[0-9]+,"parent":"[0-9a-f]+",//; 1s/"serial":7/"serial":8/; s/30007/30017/' \
+	"$BED_DIR/now.bundle" >"$BED_DIR/forged.bundle"
+expect "a higher serial, a port more: one line of each" [ "$(diff "$BED_DIR"/{now,forged}.bundle | grep -c '^>')" = 2 ]
 expect_not "a bundle that was edited: refused" ctl n6 load "$BED_DIR/forged.bundle"
+expect_said 'signature' "for its signature"
+head -n -4 "$BED_DIR/forged.bundle" >"$BED_DIR/forged.text"
+"$BED_B/overlayctl" key --no-passphrase "$BED_DIR/other.key" >/dev/null 2>&1
+minisign -S -s "$BED_DIR/other.key" -m "$BED_DIR/forged.text" >/dev/null
+expect_not "the same, well signed by another key: refused" ctl n6 load "$BED_DIR/forged.text"
+expect_said 'signed by the key' "for that key"
+expect "n6 stays at 7" have 7 n6
+# Its root may do that too; and whoever has no bundle is brought one.
+overlayd_stop n6
+cp "$BED_DIR/forged.bundle" "$BED_DIR/n6/state/bundle"
+overlayd_start n6
+expect_within 'bundle_of n6 "s[\"why\"]" | grep -q "overlayctl load"' 10 "put in the place of the kept one: told"
+expect_not "it is not in force" have 8 n6
+expect "and is mended as it says" ctl n6 load "$BED_DIR/now.bundle"
+expect_within 'have 7 $REST' 60 "all are at 7"
 
 # ---------------------------------------------------------------- two admins
 
