@@ -93,6 +93,7 @@ struct pending {
 	char name[POLICY_NAME_MAX + 1], site[POLICY_NAME_MAX + 1], release[JOIN_RELEASE_MAX + 1];
 	struct policy_key key;
 	struct policy_addr source, masked, links[JOIN_LINKS_MAX];
+	uint64_t hash; /* of masked: all are compared with all when the queue is full */
 	uint8_t n_links;
 	int64_t first_us, last_us;
 };

@@ -146,9 +146,11 @@ static bool is_member(const struct engine *e)
 
 void newcomer_ticket(struct engine *e, const struct engine_event *ev)
 {
-	struct newcomer *n;
+	struct newcomer *n = e->join->newcomer;
 	const char *why;
 
+	if (n && n->taken && !ev->ticket.ticket)
+		return; /* too late: it is in, and what is left is to keep the key */
 	newcomer_free(e);
 	if (!ev->ticket.ticket)
 		return;

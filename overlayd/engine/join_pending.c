@@ -59,10 +59,11 @@ void pending_drop_key(struct engine *e, const struct policy_key *key)
 
 static size_t of_source(const struct join *j, const struct policy_addr *masked)
 {
+	uint64_t hash = digest_addr(DIGEST_START, masked);
 	size_t n = 0;
 
 	for (size_t i = 0; i < j->n_pending; i++)
-		n += addr_equal(&j->pending[i]->masked, masked);
+		n += j->pending[i]->hash == hash && addr_equal(&j->pending[i]->masked, masked);
 	return n;
 }
 
@@ -116,6 +117,7 @@ static void fill(struct pending *p, const struct join_call *c, int64_t now)
 
 	p->source = c->source;
 	join_source_mask(&c->source, &p->masked);
+	p->hash = digest_addr(DIGEST_START, &p->masked);
 	memcpy(p->site, r->site, sizeof(p->site));
 	memcpy(p->release, r->release, sizeof(p->release));
 	memcpy(p->links, r->links, sizeof(p->links));

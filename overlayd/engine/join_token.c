@@ -4,7 +4,8 @@
 
 void join_token(struct engine *e, struct join_call *c)
 {
-	join_answer(e, c, JOIN_REFUSED, 0, "This release takes no tokens.");
+	join_answer(e, c, JOIN_REFUSED, 0,
+	        "This seed's release takes no tokens: get a ticket without one.");
 }
 
 void guest_signed(struct engine *e, const struct engine_event *ev)
