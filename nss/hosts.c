@@ -165,14 +165,16 @@ static int reader_line(struct hosts_reader *reader, const char **text, size_t *l
 
 int hosts_next(struct hosts_reader *reader, struct hosts_line *out)
 {
-	const char *text;
-	size_t len;
-	int rc;
+	for (;;) {
+		const char *text = NULL;
+		size_t len = 0;
+		int rc = reader_line(reader, &text, &len);
 
-	do
-		rc = reader_line(reader, &text, &len);
-	while (rc == 1 && hosts_line_parse(text, len, out));
-	return rc;
+		if (rc != 1)
+			return rc;
+		if (!hosts_line_parse(text, len, out))
+			return 1;
+	}
 }
 
 /* ---- a host --------------------------------------------------------------------------------- */
