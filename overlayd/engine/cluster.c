@@ -173,7 +173,7 @@ int cluster_new(struct cluster **out, uint64_t seed, const struct cluster_hooks 
 	if (hooks)
 		c->hooks = *hooks;
 	c->recover_at = c->dial_due = c->ending_due = c->slow_due = c->want_scan_at = ENGINE_NEVER;
-	c->note_burst_at = c->note_next = c->doubt_at = ENGINE_NEVER;
+	c->note_burst_at = c->note_next = c->note_woke_at = c->doubt_at = ENGINE_NEVER;
 	c->serve_budget = SERVE_BURST;
 	*out = c;
 	return 0;

@@ -61,7 +61,8 @@ void cluster_members(
 enum cluster_reach {
 	CLUSTER_GONE,
 	CLUSTER_COULD, /* admitted, and a packet brings its tunnel up (on demand) */
-	CLUSTER_UP,    /* admitted, and its tunnel is up */
+	CLUSTER_AWAKE, /* the same, and just now it is up: until it is idle */
+	CLUSTER_UP,    /* admitted, and its tunnel is up, and is to stay so */
 };
 void cluster_peer(struct cluster *cluster, const char *name, enum cluster_reach reach);
 void cluster_session(struct cluster *cluster, const struct engine_event *ev);

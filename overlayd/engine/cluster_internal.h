@@ -111,6 +111,7 @@ struct member {
 	struct session_head noted; /* told by a note, and not here */
 	int64_t noted_us;
 	int64_t note_reply_at;
+	bool woke; /* on demand: its tunnel came up, and no note went through it yet */
 
 	struct kept applied, rotate;
 };
@@ -204,7 +205,7 @@ struct cluster {
 	int64_t want_deadline, want_scan_at;
 
 	/* notes.c */
-	int64_t note_burst_at, note_next, doubt_at;
+	int64_t note_burst_at, note_next, note_woke_at, doubt_at;
 	struct member *tellers[TELLERS];
 	size_t n_tellers;
 
@@ -296,6 +297,7 @@ int64_t wants_wakeup(const struct cluster *c);
 
 /* notes.c */
 void notes_changed(struct cluster *c);
+void notes_woke(struct cluster *c, struct member *m);
 void notes_forget(struct cluster *c, struct member *m);
 void notes_delivered(struct cluster *c, struct sess *s);
 void notes_tick(struct cluster *c);

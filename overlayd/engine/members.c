@@ -152,6 +152,9 @@ void cluster_peer(struct cluster *c, const char *name, enum cluster_reach reach)
 	if (reach == CLUSTER_GONE)
 		while (m->sessions)
 			sess_close(c, m->sessions, true);
+	m->woke = false;
+	if (reach == CLUSTER_AWAKE)
+		notes_woke(c, m);
 	m->dial_at = 0; /* whatever was in the way may be gone */
 	m->dial_fails = 0;
 	if (m->seed)

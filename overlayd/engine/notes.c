@@ -4,7 +4,8 @@
  * bundle that its seeds do not deliver within DOUBT_US fetches it where it heard of it, and says
  * so once that bundle has proven itself: a note alone is nobody's fault.
  *
- * Who has a session gets none, so seeds hardly send any.
+ * Who has a session gets none, so seeds hardly send any. A tunnel on demand is to sleep when its
+ * users do: it takes one note soon after it came up, one of those that follow a bundle, and no other.
  */
 #include "engine/cluster_internal.h"
 
@@ -29,8 +30,11 @@ static void note_send(struct cluster *c, const struct member *m)
 	fx->note.head = c->head;
 }
 
-/* Up to n that are connected and that we do not talk to anyway, each with the same chance (reservoir). */
-static void notes_send(struct cluster *c, int n)
+/*
+ * Up to n that are connected, at least so, and that we do not talk to anyway, each with the same
+ * chance (reservoir).
+ */
+static void notes_send(struct cluster *c, int n, enum cluster_reach least)
 {
 	const struct member *chosen[NOTES_AFTER];
 	int64_t seen = 0;
@@ -41,7 +45,7 @@ static void notes_send(struct cluster *c, int n)
 	for (const struct member *m = c->member_head; m; m = m->next) {
 		int64_t at;
 
-		if (m->reach != CLUSTER_UP || sess_up(m))
+		if (m->reach < least || sess_up(m))
 			continue;
 		seen++;
 		if (have < n) {
@@ -59,6 +63,30 @@ static void notes_send(struct cluster *c, int n)
 void notes_changed(struct cluster *c)
 {
 	c->note_burst_at = c->now.mono_us + NOTE_AFTER_US;
+}
+
+/* In a while: the other end has to have let us in. */
+void notes_woke(struct cluster *c, struct member *m)
+{
+	m->woke = true;
+	if (c->note_woke_at > c->now.mono_us + NOTE_AFTER_US)
+		c->note_woke_at = c->now.mono_us + NOTE_AFTER_US;
+}
+
+/* One that woke meanwhile has its note early, and both ends send one. */
+static void woke_tick(struct cluster *c)
+{
+	if (c->now.mono_us < c->note_woke_at)
+		return;
+	c->note_woke_at = ENGINE_NEVER;
+	for (struct member *m = c->member_head; m; m = m->next) {
+		if (!m->woke)
+			continue;
+		m->woke = false;
+		if (c->has_key && c->self && c->head.serial && !sess_up(m) &&
+		        !IMPAIRED(IMPAIR_NO_NOTES))
+			note_send(c, m);
+	}
 }
 
 /* ---- hearing ---- */
@@ -95,7 +123,7 @@ void cluster_note(struct cluster *c, const char *peer, const struct session_head
 	if (!m || IMPAIRED(IMPAIR_NO_NOTES))
 		return;
 	if (head->serial < c->head.serial) {
-		if (c->now.mono_us < m->note_reply_at || m->reach != CLUSTER_UP)
+		if (c->now.mono_us < m->note_reply_at || m->reach < CLUSTER_AWAKE)
 			return;
 		m->note_reply_at = c->now.mono_us + NOTE_GAP_US;
 		note_send(c, m);
@@ -179,12 +207,13 @@ void notes_tick(struct cluster *c)
 {
 	if (c->now.mono_us >= c->note_burst_at) {
 		c->note_burst_at = ENGINE_NEVER;
-		notes_send(c, NOTES_AFTER);
+		notes_send(c, NOTES_AFTER, CLUSTER_AWAKE);
 	}
 	if (c->now.mono_us >= c->note_next) {
 		c->note_next = c->now.mono_us + NOTE_MIN_US + cl_jitter(c, NOTE_JITTER_US);
-		notes_send(c, 1);
+		notes_send(c, 1, CLUSTER_UP);
 	}
+	woke_tick(c);
 	if (c->now.mono_us >= c->doubt_at)
 		doubt(c);
 	if (c->extra && is_served(c, c->extra))
@@ -195,5 +224,6 @@ int64_t notes_wakeup(const struct cluster *c)
 {
 	int64_t at = c->note_burst_at < c->note_next ? c->note_burst_at : c->note_next;
 
+	at = c->note_woke_at < at ? c->note_woke_at : at;
 	return c->doubt_at < at ? c->doubt_at : at;
 }

@@ -380,7 +380,7 @@ static void tell_reach(struct engine *e, struct peer *p, enum engine_peer_state 
 	if (!e->is_signed)
 		return;
 	if (p->fw == FW_YES && state == ENGINE_PEER_UP)
-		reach = CLUSTER_UP;
+		reach = p->on_demand ? CLUSTER_AWAKE : CLUSTER_UP;
 	else if (p->fw == FW_YES && state == ENGINE_PEER_ONDEMAND)
 		reach = CLUSTER_COULD;
 	if (reach == p->reach)

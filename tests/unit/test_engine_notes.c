@@ -124,6 +124,43 @@ static void test_note_answered(void **state)
 	end(&s);
 }
 
+/*
+ * A tunnel on demand is not kept awake: one note from each end when it comes up, and after a bundle;
+ * that suffices to find out what seeds hold back.
+ */
+static void test_on_demand(void **state)
+{
+	struct scene s;
+	unsigned n;
+
+	(void)state;
+	begin(&s, 0);
+	for (int i = 0; i < 2; i++)
+		node_reach(s.b, 2 + i, 3 - i, CLUSTER_COULD);
+	for (int k = 4; k < NODES; k++)
+		for (int i = 2; i < 4; i++)
+			node_reach(s.b, i, k, CLUSTER_GONE);
+	n = s.b->n_notes;
+	s.b->tamper = hold_back;
+	node_give(s.b, 2, &s.f[2]);
+	pass(s.b, 300 * US);
+	assert_int_equal(s.b->n_notes, n); /* none wakes it */
+	assert_int_equal(serial_of(s.b, 3), 1);
+	for (int i = 0; i < 2; i++)
+		node_reach(s.b, 2 + i, 3 - i, CLUSTER_AWAKE);
+	pass(s.b, 4 * US);
+	assert_int_equal(serial_of(s.b, 3), 2);
+	pass(s.b, 40 * US);
+	n = s.b->n_notes;
+	pass(s.b, 600 * US);
+	assert_int_equal(s.b->n_notes, n); /* none keeps it awake */
+	s.b->tamper = NULL;
+	node_give(s.b, 2, &s.f[3]);
+	pass(s.b, 600 * US);
+	assert_int_equal(s.b->n_notes, n + 2);
+	end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -133,6 +170,7 @@ int main(void)
 	        cmocka_unit_test(test_young_session),
 	        cmocka_unit_test(test_quick_teller),
 	        cmocka_unit_test(test_note_answered),
+	        cmocka_unit_test(test_on_demand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
