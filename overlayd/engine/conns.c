@@ -258,7 +258,7 @@ static void conn_found(struct engine *e, const char *name, const struct engine_c
 	if (p->conn != CONN_NO || p->conn_seq >= e->conns_seq)
 		return;
 	p->conn = CONN_MAYBE;
-	if (!is_sound(p, row) && !IMPAIRED(IMPAIR_TRUST_CONNS))
+	if ((!p->desired || !is_sound(p, row)) && !IMPAIRED(IMPAIR_TRUST_CONNS))
 		stale(e, p, row);
 	peer_dirty(e, p);
 }
