@@ -148,7 +148,9 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *       "fingerprint": "SHA256:...", "key": "ssh-ed25519 ...", "source": "198.51.100.17",
  *       "site": "aws" or "", "links": ["192.0.2.5"], "release": "0.1.0", "since": 1700000000,
  *       "asked": 1700000090 (last), "marks": ["one sentence"]} ] }
- *   Sorted by name. What a newcomer says of itself (name, site, links, release) is its own word.
+ *   or {"kind": "rotate", "name", "fingerprint", "key": the next one, "voucher": "a line" (see
+ *       policy/voucher.h), "since", "marks"} of a member that asks to change its key
+ *   Sorted by name within a kind. What a newcomer says of itself (name, site, links, release) is its own word.
  *
  * reject {"fingerprint": "SHA256:..."} -> {"name": "node17"}
  *   That key is refused for a day, here. -ENOENT: it is not pending.

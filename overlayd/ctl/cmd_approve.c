@@ -87,52 +87,59 @@ static int voucher_read(struct ctl *ctl, const char *path, struct policy_voucher
 }
 
 /* The word of a node that it changes its key: what is asked of the admin is just to confirm it. */
-static int rekey(struct edit *edit, const struct lists *lists, int argc, char **argv)
+static int rekey(struct edit *edit, const struct lists *lists, const struct policy_voucher *voucher,
+        int argc, char **argv)
 {
 	char written[192], fingerprint[POLICY_FINGERPRINT_LEN];
 	const char *name = argv[optind];
-	struct policy_voucher voucher;
-	struct policy_rekey change;
-	int rc = voucher_read(edit->ctl, lists->voucher, &voucher);
+	const struct policy_rekey change = {
+	        name, voucher->old_key, voucher->key, time(NULL) + lists->overlap};
+	int rc;
 
-	if (rc)
-		return rc;
-	change = (struct policy_rekey){
-	        name, voucher.old_key, voucher.key, time(NULL) + lists->overlap};
-	if (strcmp(voucher.name, name) != 0) {
-		ctl_error(edit->ctl, "%s: it is of %s, not of %s", lists->voucher, voucher.name,
-		        name);
+	if (strcmp(voucher->name, name) != 0) {
+		ctl_error(edit->ctl, "the voucher is of %s, not of %s", voucher->name, name);
 		return CTL_FAILED;
 	}
 	rc = edit_begin(edit, name, argc, argv);
 	if (rc)
 		return rc;
-	policy_key_fingerprint(&voucher.key, fingerprint);
-	if (edit->old && strcmp(edit->old->cluster, voucher.cluster) != 0)
-		ctl_error(edit->ctl, "warning: the voucher is of cluster %s", voucher.cluster);
+	policy_key_fingerprint(&voucher->key, fingerprint);
+	if (edit->old && strcmp(edit->old->cluster, voucher->cluster) != 0)
+		ctl_error(edit->ctl, "warning: the voucher is of cluster %s", voucher->cluster);
 	rc = policy_edit_rekey(edit->ctl->config, &change, &edit->new_policy, &edit->report);
 	snprintf(written, sizeof(written), "%s has the new key %s", name, fingerprint);
 	return edit_end(edit, rc, written);
 }
 
-/* A newcomer that waits: its key is that of the entry, with its name as the comment. */
-static int key_of_pending(
-        struct ctl *ctl, const char *name, const char *prefix, char *key, size_t size)
+/*
+ * Who waits: a newcomer, whose key is that of the entry, with its name as the comment; or a member
+ * that changes its key, which its voucher proves here once more.
+ */
+static int pending_take(struct ctl *ctl, const char *name, const char *prefix, char *key,
+        size_t size, struct policy_voucher *voucher)
 {
+	const char *line;
+	char err[256];
 	json_t *entry;
 	int rc = pending_find(ctl, name, prefix, &entry);
 
 	if (rc)
 		return rc;
+	line = ctl_string(entry, "voucher", "");
 	snprintf(key, size, "%s %s", ctl_string(entry, "key", ""), name);
+	if (*line && policy_voucher_parse(line, strlen(line), voucher, err, sizeof(err))) {
+		ctl_error(ctl, "its voucher: %s", err);
+		rc = CTL_FAILED;
+	}
 	json_decref(entry);
-	return CTL_OK;
+	return rc;
 }
 
 static int run_approve(struct ctl *ctl, int argc, char **argv)
 {
 	struct policy_approval approval = {0};
 	struct lists lists = {.overlap = OVERLAP_S};
+	struct policy_voucher voucher = {0};
 	struct edit edit;
 	char written[128];
 	int option, rc;
@@ -152,8 +159,10 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 	}
 	if (lists.voucher && argc - optind != 1)
 		return ctl_usage(ctl, "--voucher goes with NAME alone");
-	if (lists.voucher)
-		return rekey(&edit, &lists, argc, argv);
+	if (lists.voucher) {
+		rc = voucher_read(ctl, lists.voucher, &voucher);
+		return rc ? rc : rekey(&edit, &lists, &voucher, argc, argv);
+	}
 	if (argc - optind == 1)
 		return ctl_usage(ctl,
 		        "a name alone is anybody's: give the key, or the fingerprint that the "
@@ -161,10 +170,12 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 	if (argc - optind < 2)
 		return ctl_usage(ctl, "NAME and KEY are needed");
 	if (argc - optind == 2 && pending_is_fingerprint(argv[optind + 1])) {
-		rc = key_of_pending(
-		        ctl, argv[optind], argv[optind + 1], lists.key, sizeof(lists.key));
+		rc = pending_take(ctl, argv[optind], argv[optind + 1], lists.key, sizeof(lists.key),
+		        &voucher);
 		if (rc)
 			return rc;
+		if (*voucher.name)
+			return rekey(&edit, &lists, &voucher, argc, argv);
 	} else if (argc - optind > 4 ||
 	           !key_join(lists.key, sizeof(lists.key), argv + optind + 1, argc - optind - 1))
 		return ctl_usage(ctl, "KEY is one text: put it into quotes");
@@ -199,7 +210,8 @@ const struct ctl_command ctl_cmd_approve = {
         .summary = "let a node in: add it to the policy, and tell the daemon",
         .help = "KEY is the node's public key as overlayctl id prints it there: \"ssh-ed25519 "
                 "AAAA...\"\n"
-                "FINGERPRINT: of a newcomer that waits (overlayctl pending), at least its first "
+                "FINGERPRINT: of a newcomer, or of a member's next key, that waits (overlayctl "
+                "pending), at least its first "
                 "eight letters\nbehind SHA256:\n\n"
                 "  --address ADDR   its overlay IPv4 address (the next free one)\n"
                 "  --site SITE      its site (the only one, if there is only one)\n"

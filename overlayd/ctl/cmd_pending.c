@@ -25,16 +25,18 @@ static void join_texts(const json_t *list, const char *between, char *buf, size_
 
 static void entry_add(struct table *table, const json_t *entry, int64_t now)
 {
+	int64_t asked = ctl_integer(entry, "asked", -1);
 	char text[512];
 
 	table_cell(table, TABLE_PLAIN, ctl_string(entry, "name", "?"));
+	table_cell(table, TABLE_PLAIN,
+	        !strcmp(ctl_string(entry, "kind", ""), "rotate") ? "change its key" : "join");
 	table_cell(table, TABLE_PLAIN, ctl_string(entry, "fingerprint", "?"));
 	table_cell(table, TABLE_PLAIN, ctl_string(entry, "site", ""));
 	table_cell(table, TABLE_PLAIN, ctl_string(entry, "source", ""));
 	table_cell(table, TABLE_PLAIN,
 	        ctl_duration(now - ctl_integer(entry, "since", now), (char[16]){0}));
-	table_cell(table, TABLE_PLAIN,
-	        ctl_duration(now - ctl_integer(entry, "asked", now), (char[16]){0}));
+	table_cell(table, TABLE_PLAIN, asked < 0 ? "" : ctl_duration(now - asked, (char[16]){0}));
 	table_cell(table, TABLE_PLAIN, ctl_string(entry, "release", ""));
 	join_texts(json_object_get(entry, "marks"), "; ", text, sizeof(text));
 	table_cell(table, TABLE_RED, text);
@@ -43,9 +45,9 @@ static void entry_add(struct table *table, const json_t *entry, int64_t now)
 static void tell(const struct ctl *ctl, const json_t *answer)
 {
 	static const char *const heads[] = {
-	        "NAME", "FINGERPRINT", "SITE", "FROM", ">AGE", ">ASKED", "RELEASE", "BEWARE"};
+	        "NAME", "TO", "FINGERPRINT", "SITE", "FROM", ">AGE", ">ASKED", "RELEASE", "BEWARE"};
 	const json_t *pending = json_object_get(answer, "pending"), *entry;
-	struct table *table = table_new(heads, 8);
+	struct table *table = table_new(heads, 9);
 	char seeds[512];
 	size_t i;
 
@@ -82,13 +84,14 @@ static int run_pending(struct ctl *ctl, int argc, char **argv)
 const struct ctl_command ctl_cmd_pending = {
         .name = "pending",
         .args = "",
-        .summary = "newcomers that asked to join, and wait for approval",
+        .summary = "who waits for approval: newcomers, and members that change their keys",
         .help = "NAME and SITE are what the newcomer says of itself; FROM is where its request "
                 "came from. Only\n"
                 "the fingerprint says who it is: compare it with what the newcomer's own console "
                 "shows, then\n"
                 "`overlayctl approve NAME FINGERPRINT`, or `overlayctl reject FINGERPRINT`.\n"
-                "Each seed has its own list.\n",
+                "A member's next key is vouched for by its present one. Each seed has its own "
+                "list.\n",
         .run = run_pending,
 };
 

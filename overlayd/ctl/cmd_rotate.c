@@ -97,19 +97,27 @@ static int tell(struct ctl *ctl, const struct rotate *r)
 	fputs(line, stdout);
 	fflush(stdout);
 	fprintf(stderr,
-	        "The next key of %s is %s. Bring that line to the signer as a file:\n"
-	        "overlayctl approve %s --voucher FILE\n",
-	        r->voucher.name, fingerprint, r->voucher.name);
+	        "The next key of %s is %s. The seeds are told of it; approve it on one:\n"
+	        "  overlayctl approve %s %s\n"
+	        "or bring that line to the signer as a file: overlayctl approve %s --voucher "
+	        "FILE\n",
+	        r->voucher.name, fingerprint, r->voucher.name, fingerprint, r->voucher.name);
 	return rc;
 }
 
 static int cancel(struct ctl *ctl, const struct rotate *r)
 {
+	json_t *answer = NULL;
+	int rc = CTL_OK;
+
 	if (unlink(r->next) && errno != ENOENT) {
 		ctl_error(ctl, "%s: %s", r->next, strerror(errno));
 		return ctl_exit_of(-errno) == CTL_PERMISSION ? CTL_PERMISSION : CTL_FAILED;
 	}
-	return CTL_OK;
+	if (ctl_daemon_runs(ctl)) /* the seeds are told */
+		rc = ctl_ask(ctl, "reload", NULL, &answer);
+	json_decref(answer);
+	return rc;
 }
 
 static int run_rotate(struct ctl *ctl, int argc, char **argv)
@@ -151,8 +159,9 @@ const struct ctl_command ctl_cmd_rotate = {
         .help = "  --cancel        not after all: forget the new key (before it is approved)\n"
                 "  --name NAME     this node's name, and\n"
                 "  --cluster NAME  its cluster's, where overlayd does not run\n\n"
-                "Makes STATE/node.key.next and prints one line, the voucher. With it the signer\n"
-                "confirms the change: overlayctl approve NAME --voucher FILE. From then on both\n"
+                "Makes STATE/node.key.next and prints one line, the voucher, which the daemon\n"
+                "also tells the seeds. An admin confirms the change: overlayctl approve NAME\n"
+                "FINGERPRINT there, or --voucher FILE. From then on both\n"
                 "keys count for a while, the tunnels move to the new one without a cut, and then\n"
                 "the old one is worthless. The voucher is no secret.\n",
         .options = options,

@@ -18,7 +18,7 @@
  * Files: members.c (whom there is), bundles.c (key, in force, judged), texts.c (the last few, and
  * differences), store.c (kept), calls.c (who opens sessions, when), sessions.c (what is said and
  * heard on them), wants.c (large bundles, asked for), notes.c (datagrams, seeds that hold back),
- * statements.c (what members said of themselves).
+ * statements.c (what members said of themselves), vouchers.c (members that change their keys).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
 #define OVERLAYD_ENGINE_CLUSTER_H
@@ -69,6 +69,8 @@ void cluster_session(struct cluster *cluster, const struct engine_event *ev);
 void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
 void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);
 void cluster_who(struct cluster *cluster);
+void cluster_voucher(struct cluster *cluster, const char *line, size_t len);
+size_t cluster_vouchers(const struct cluster *cluster, struct engine_voucher_view *v, size_t max);
 /* Is this node a complete member? Until then it answers nobody as a seed does. True at first. */
 void cluster_complete(struct cluster *cluster, bool complete);
 /* Whose bundles count: the one in use, then any that was or will be. How many; 0: none is set. */

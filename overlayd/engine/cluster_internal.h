@@ -15,6 +15,7 @@
  *   peer, the same not twice a minute on one session, and SERVE_RATE bytes a second in all
  * - statements: one of each kind per member, checked only when it says something new; answers to
  *   WHO at most each WHO_GAP_US and session
+ * - vouchers: one per member that has a session, CHECK_BURST checked at once, then one in CHECK_US
  * - notes: the last head of at most TELLERS peers at a time; one answer per peer and NOTE_GAP_US
  * - notices about a peer: one per TELL_GAP_US
  */
@@ -22,6 +23,7 @@
 #define OVERLAYD_ENGINE_CLUSTER_INTERNAL_H
 
 #include "engine/internal.h"
+#include "policy/voucher.h"
 
 #include <string.h>
 
@@ -113,7 +115,13 @@ struct member {
 	int64_t note_reply_at;
 	bool woke; /* on demand: its tunnel came up, and no note went through it yet */
 
-	struct kept applied, rotate;
+	struct kept applied;
+
+	char *voucher; /* it wants to change its key; NULL: it does not */
+	struct policy_key next_key;
+	int64_t voucher_us;
+	uint32_t checked; /* vouchers lately */
+	int64_t checked_us;
 };
 
 struct sess {
@@ -124,6 +132,7 @@ struct sess {
 	bool up, ours;
 	bool extra; /* not to a seed: only until it gave what it told of */
 	bool greeted, has_state;
+	uint32_t voucher_gen; /* that it was told of */
 	bool dirty;
 	struct sess *dirty_next;
 	int64_t since_us, deadline; /* opening, or extra: closed then */
@@ -159,6 +168,10 @@ struct cluster {
 
 	bool has_key;
 	struct bundle_trust trust;
+
+	char own_voucher[POLICY_VOUCHER_LINE_MAX];
+	size_t own_voucher_len;
+	uint32_t voucher_gen; /* counts its changes; 0: there was none */
 
 	/* bundles.c */
 	struct bundle_head full;  /* of the one in force */
@@ -314,5 +327,10 @@ void statements_serve(struct cluster *c, struct sess *s);
 void statements_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
 void statements_tick(struct cluster *c);
 int64_t statements_wakeup(const struct cluster *c);
+
+/* vouchers.c */
+void voucher_say(struct cluster *c, struct sess *s); /* ours, if it was not told of it */
+void voucher_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
+void voucher_forget(struct cluster *c, struct member *m);
 
 #endif

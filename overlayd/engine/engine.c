@@ -354,6 +354,9 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_NOTE:
 		cluster_note(e->cluster, ev->note.peer, &ev->note.head);
 		break;
+	case ENGINE_EV_VOUCHER:
+		cluster_voucher(e->cluster, ev->voucher.line, ev->voucher.len);
+		break;
 	case ENGINE_EV_WHO:
 		cluster_who(e->cluster);
 		break;

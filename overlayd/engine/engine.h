@@ -139,6 +139,7 @@ enum engine_event_type {
 	ENGINE_EV_SESSION,     /* .session: it is open (hello done), or gone, or did not come up */
 	ENGINE_EV_SESSION_MSG, /* .session_msg: one message */
 	ENGINE_EV_NOTE,        /* .note: a datagram of a peer */
+	ENGINE_EV_VOUCHER,     /* .voucher: this node's wish to change its key; empty: none */
 	ENGINE_EV_WHO,         /* admin wants to know what members have applied: ask the seeds */
 	ENGINE_EV_TICKET,      /* .ticket: join that cluster; without one: do not (any more) */
 	ENGINE_EV_JOIN_ANSWERED, /* .join_answered: how an ENGINE_FX_JOIN_ASK ended */
@@ -304,6 +305,10 @@ struct engine_event {
 			uint64_t id;
 			const struct session_msg *msg;
 		} session_msg;
+		struct {
+			const char *line; /* policy/voucher.h */
+			size_t len;
+		} voucher;
 		struct {
 			const char *peer;
 			struct session_head head;
@@ -564,6 +569,7 @@ enum engine_notice_code {
 	ENGINE_N_JOIN_REFUSED, /* a newcomer was refused, or we were */
 	ENGINE_N_JOINING,      /* we ask to be let in: what became of it */
 	ENGINE_N_JOINED,       /* we are a member; later: a complete one (who is missing) */
+	ENGINE_N_NEXT_KEY,     /* a member asks to change its key */
 	ENGINE_N_OWN_KEY,      /* our new key is in force, or the one before it is worthless now */
 	ENGINE_N_TRACE, /* a peer's state, or whether it is degraded, changed: at most one a step */
 };
@@ -732,6 +738,15 @@ void engine_bundle_look(const struct engine *engine, struct engine_bundle_view *
 int engine_bundle_file(const struct engine *engine, const char **file, size_t *len);
 /* All members of the policy sorted by name, self too: 0 .. n_members - 1. */
 int engine_member_at(const struct engine *engine, size_t index, struct engine_member_view *out);
+/* Members that ask to change their keys, on a seed: how many are in v, sorted by name. Strings are
+ * valid until the next step. */
+struct engine_voucher_view {
+	const char *name;
+	struct policy_key key; /* the next one */
+	const char *line;      /* policy/voucher.h; verified */
+	int64_t said_mono_us;
+};
+size_t engine_vouchers(const struct engine *engine, struct engine_voucher_view *v, size_t max);
 /*
  * Records, sorted by name, 0 .. n_peers - 1: all peers of the policy but self, and those still
  * being revoked. Strings are valid until the next step. -ENOENT: no such peer.

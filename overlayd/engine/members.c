@@ -38,8 +38,7 @@ struct member *member_get(struct cluster *c, const char *name)
 	m->key = peer->key;
 	m->seed = policy_is_seed(c->policy, peer);
 	m->applied.kind = SESSION_APPLIED;
-	m->rotate.kind = SESSION_ROTATE;
-	m->applied.m = m->rotate.m = m;
+	m->applied.m = m;
 	m->prev = c->member_tail;
 	if (m->prev)
 		m->prev->next = m;
@@ -55,7 +54,7 @@ void member_drop(struct cluster *c, struct member *m)
 		sess_close(c, m->sessions, true);
 	notes_forget(c, m);
 	statement_forget(c, &m->applied);
-	statement_forget(c, &m->rotate);
+	voucher_forget(c, m);
 	for (size_t i = 0; i < c->n_seeds; i++)
 		if (c->seeds[i] == m)
 			c->seeds[i] = c->seeds[--c->n_seeds];
@@ -126,6 +125,8 @@ void cluster_members(struct cluster *c, const struct policy *policy, const struc
 			member_drop(c, m);
 			continue;
 		}
+		if (memcmp(&m->key, &peer->key, sizeof(m->key)) != 0)
+			voucher_forget(c, m); /* it was approved */
 		m->peer = peer;
 		m->key = peer->key;
 		m->seed = policy_is_seed(policy, peer);

@@ -14,6 +14,7 @@
  *   WANT       send me yours; I have `head` (serial 0: nothing).
  *   WHO        tell me what the nodes said of themselves since `since` (0: all).
  *   STATEMENTS the answer: signed statements, and `since` for the next time.
+ *   VOUCHER    to a seed: I want to change my key, see policy/voucher.h; or, empty: not any more.
  *
  * A NOTE is a datagram (UDP, same port, inside the SA): the serial and digest in force. A node sends
  * one to a few connected peers after each change and to one at random from time to time, so that
@@ -28,12 +29,13 @@
 
 #include "policy/bundle.h"
 #include "policy/policy.h"
+#include "policy/voucher.h"
 
 #define SESSION_PORT 450U             /* tcp and udp; below 1024, so only root listens there */
 #define SESSION_SMALL_MAX (64U << 10) /* payload bytes that are taken unasked */
 #define SESSION_STATEMENTS_MAX 512U   /* in one message; more come with the next WHO */
 #define SESSION_RELEASE_MAX 64U       /* bytes of an applied statement's body */
-#define SESSION_NEW_KEY_MAX 512U      /* bytes of a rotation's statement body */
+#define SESSION_BODY_MAX 512U         /* bytes of any statement's body */
 
 /* A bundle by name. serial 0: none. */
 struct session_head {
@@ -48,17 +50,16 @@ struct session_head {
  */
 enum session_statement_kind {
 	SESSION_APPLIED = 1, /* `head` is in force here; body: the release, for people */
-	SESSION_ROTATE = 2,  /* my next key; body: see engine/rotation.h */
 };
 struct session_statement {
 	enum session_statement_kind kind;
 	char node[POLICY_NAME_MAX + 1];
 	struct session_head head;
-	uint8_t body[SESSION_NEW_KEY_MAX];
+	uint8_t body[SESSION_BODY_MAX];
 	uint16_t body_len;
 	uint8_t signature[64];
 };
-#define SESSION_STATEMENT_MAX (32U + POLICY_NAME_MAX + 40U + SESSION_NEW_KEY_MAX)
+#define SESSION_STATEMENT_MAX (32U + POLICY_NAME_MAX + 40U + SESSION_BODY_MAX)
 /* The bytes that are signed: how many are in buf. */
 size_t session_statement_text(
         const struct session_statement *statement, uint8_t buf[SESSION_STATEMENT_MAX]);
@@ -69,7 +70,9 @@ enum session_msg_type {
 	SESSION_WANT,
 	SESSION_WHO,
 	SESSION_STATEMENTS,
+	SESSION_VOUCHER,
 };
+#define SESSION_TYPES (SESSION_VOUCHER + 1U)
 
 struct session_msg {
 	enum session_msg_type type;
@@ -77,7 +80,7 @@ struct session_msg {
 	struct session_statement statement; /* STATE: own, signed by the host as it is sent */
 	bool delta;                         /* BUNDLE: data is a delta from base, then signature */
 	struct session_head base;           /* BUNDLE with delta */
-	const uint8_t *data;                /* BUNDLE: payload, see bundle.h; borrowed */
+	const uint8_t *data; /* BUNDLE: payload, see bundle.h; VOUCHER: a line; borrowed */
 	size_t len;
 	uint64_t since;                             /* WHO, STATEMENTS */
 	const struct session_statement *statements; /* STATEMENTS; borrowed */

@@ -206,6 +206,7 @@ static void came_up(struct cluster *c, struct sess *s, const char *release)
 	s->since_us = c->now.mono_us;
 	s->deadline = s->extra ? c->now.mono_us + EXTRA_US : ENGINE_NEVER;
 	c->n_up++;
+	voucher_forget(c, m); /* said anew, if it still wants it */
 	m->told_down = false;
 	m->alone_us = 0;
 	if (m->text)
@@ -311,8 +312,10 @@ static void sess_sync(struct cluster *c, struct sess *s)
 {
 	if (!s->up || !c->self)
 		return;
-	if (s->greeted && head_same(&s->told, &c->head))
+	if (s->greeted && head_same(&s->told, &c->head)) {
+		voucher_say(c, s);
 		return;
+	}
 	push(c, s);
 	if (!c->state_msg) {
 		c->state_msg = cl_arena(c, sizeof(*c->state_msg));
@@ -324,6 +327,7 @@ static void sess_sync(struct cluster *c, struct sess *s)
 		return;
 	s->greeted = true;
 	s->told = c->head;
+	voucher_say(c, s);
 }
 
 /* ---- what is heard ---- */
@@ -403,6 +407,9 @@ void cluster_session_msg(struct cluster *c, uint64_t id, const struct session_ms
 		break;
 	case SESSION_STATEMENTS:
 		statements_come(c, s, msg);
+		break;
+	case SESSION_VOUCHER:
+		voucher_come(c, s, msg);
 		break;
 	}
 }

@@ -118,9 +118,7 @@ static bool is_text(const struct session_statement *st)
 
 static bool can_be(const struct session_statement *st)
 {
-	if (st->kind == SESSION_APPLIED)
-		return st->body_len <= SESSION_RELEASE_MAX && is_text(st);
-	return st->kind == SESSION_ROTATE && st->body_len <= SESSION_NEW_KEY_MAX;
+	return st->kind == SESSION_APPLIED && st->body_len <= SESSION_RELEASE_MAX && is_text(st);
 }
 
 int statement_take(struct cluster *c, const struct session_statement *st, bool direct)
@@ -134,13 +132,12 @@ int statement_take(struct cluster *c, const struct session_statement *st, bool d
 	m = member_get(c, st->node);
 	if (!m)
 		return c->oom ? -ENOMEM : 0; /* of ourselves, or of nobody */
-	k = st->kind == SESSION_APPLIED ? &m->applied : &m->rotate;
+	k = &m->applied;
 	if (is_known(k, st)) {
 		k->said_us = direct ? c->now.mono_us : k->said_us;
 		return 0;
 	}
-	if (!direct && ((k->seq && st->head.serial <= k->head.serial) ||
-	                       (st->kind == SESSION_APPLIED && has_state(m))))
+	if (!direct && ((k->seq && st->head.serial <= k->head.serial) || has_state(m)))
 		return 0;
 	if (!is_good(c, m, st))
 		return -EKEYREJECTED;

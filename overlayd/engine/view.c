@@ -181,6 +181,11 @@ int engine_bundle_file(const struct engine *e, const char **file, size_t *len)
 	return cluster_file(e->cluster, file, len);
 }
 
+size_t engine_vouchers(const struct engine *e, struct engine_voucher_view *v, size_t max)
+{
+	return cluster_vouchers(e->cluster, v, max);
+}
+
 int engine_member_at(const struct engine *e, size_t index, struct engine_member_view *out)
 {
 	return cluster_member_at(e->cluster, index, out);
@@ -290,6 +295,8 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "joining";
 	case ENGINE_N_JOINED:
 		return "joined";
+	case ENGINE_N_NEXT_KEY:
+		return "next-key";
 	case ENGINE_N_OWN_KEY:
 		return "own-key";
 	case ENGINE_N_TRACE:

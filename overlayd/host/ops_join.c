@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#define VOUCHERS_MAX 256 /* of them that are shown */
+
 /* When that was, by the wall clock as it stands now. */
 static json_int_t when(int64_t mono_us)
 {
@@ -86,6 +88,24 @@ static json_t *pending_json(const struct engine_pending_view *view)
 	        marks_json(view));
 }
 
+/* Members that change their keys. */
+static void vouchers_add(const struct world *world, json_t *pending)
+{
+	static struct engine_voucher_view views[VOUCHERS_MAX];
+	size_t n = engine_vouchers(world->engine, views, VOUCHERS_MAX);
+
+	for (size_t i = 0; i < n; i++) {
+		char fingerprint[POLICY_FINGERPRINT_LEN], key[96];
+
+		policy_key_fingerprint(&views[i].key, fingerprint);
+		policy_key_print(&views[i].key, key, sizeof(key));
+		json_array_append_new(pending,
+		        json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:[]}", "kind", "rotate", "name",
+		                views[i].name, "fingerprint", fingerprint, "key", key, "voucher",
+		                views[i].line, "since", when(views[i].said_mono_us), "marks"));
+	}
+}
+
 static json_t *seeds_json(const struct policy *policy)
 {
 	json_t *seeds = json_array();
@@ -107,6 +127,7 @@ int ops_pending(struct world *world, json_t **out)
 	engine_join_look(world->engine, &join);
 	for (size_t i = 0; !engine_pending_at(world->engine, i, &view); i++)
 		json_array_append_new(pending, pending_json(&view));
+	vouchers_add(world, pending);
 	*out = json_pack("{s:I, s:b, s:o, s:o, s:o}", "now", (json_int_t)time(NULL), "seed",
 	        join.serving, "seeds", seeds_json(all.policy), "why",
 	        status_text_json(join.serving_text), "pending", pending);

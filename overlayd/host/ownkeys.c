@@ -4,11 +4,13 @@
 #include "client/nodekey.h"
 #include "client/paths.h"
 #include "host/world.h"
+#include "policy/voucher.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *key_path(const struct world *world, const char *name, char path[PATH_MAX])
 {
@@ -77,10 +79,66 @@ void ownkeys_tell(struct world *world)
 		next_tell(world);
 }
 
+/* It may be gone, too: `overlayctl rotate --cancel`. */
 void ownkeys_look(struct world *world)
 {
+	char path[PATH_MAX];
+
 	if (next_load(world))
 		next_tell(world);
+	else if (world->has_next_key &&
+	         access(key_path(world, OVERLAY_NODE_KEY_NEXT, path), F_OK) && errno == ENOENT)
+		world->has_next_key = false;
+	ownkeys_voucher(world);
+}
+
+static int sign(const struct world *world, const struct policy_voucher *voucher,
+        const struct policy_key *key, uint8_t signature[64])
+{
+	uint8_t words[POLICY_VOUCHER_WORDS_MAX];
+	char err[512], *pem;
+	int ret = ownkeys_pem(world, key->raw, &pem, err, sizeof(err));
+
+	if (ret) {
+		log_warning("%s: this node's wish to change its key cannot be told", err);
+		return ret;
+	}
+	ret = nodekey_sign(pem, words, policy_voucher_words(voucher, words), signature);
+	nodekey_pem_free(pem);
+	return ret;
+}
+
+/* The policy names the present key as ours, and there is a next one. */
+static bool voucher_make(const struct world *world, char line[POLICY_VOUCHER_LINE_MAX])
+{
+	struct policy_voucher voucher = {0};
+	struct engine_view view;
+
+	engine_look(world->engine, &view);
+	if (!world->has_next_key || !view.policy || !view.self ||
+	        memcmp(view.self->key.raw, world->public_key, sizeof(world->public_key)) != 0)
+		return false;
+	snprintf(voucher.cluster, sizeof(voucher.cluster), "%s", view.policy->cluster);
+	snprintf(voucher.name, sizeof(voucher.name), "%s", view.self->name);
+	memcpy(voucher.old_key.raw, world->public_key, sizeof(voucher.old_key.raw));
+	memcpy(voucher.key.raw, world->next_key, sizeof(voucher.key.raw));
+	if (sign(world, &voucher, &voucher.old_key, voucher.by_old) ||
+	        sign(world, &voucher, &voucher.key, voucher.by_new))
+		return false;
+	policy_voucher_print(&voucher, line);
+	return true;
+}
+
+void ownkeys_voucher(struct world *world)
+{
+	struct engine_event ev = {.type = ENGINE_EV_VOUCHER};
+	char line[POLICY_VOUCHER_LINE_MAX] = "";
+
+	world->voucher_due = false;
+	(void)voucher_make(world, line);
+	ev.voucher.line = line;
+	ev.voucher.len = strlen(line);
+	world_event(world, &ev);
 }
 
 void ownkeys_settle(struct world *world)

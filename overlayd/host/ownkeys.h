@@ -22,6 +22,11 @@ void ownkeys_look(struct world *world);
 /* The engine has news of policy or keys: puts node.key.next into place if it is time. Also from
  * within an effect. */
 void ownkeys_settle(struct world *world);
+/*
+ * Behind news of policy or keys, and not from within an effect: the engine is told of our wish to
+ * change the key, with a voucher that is made here; or of none.
+ */
+void ownkeys_voucher(struct world *world);
 /* What we say is signed by this one: the old one for as long as it counts, so that those who do
  * not know the new one yet can verify it. */
 void ownkeys_signing(const struct world *world, uint8_t public_key[32]);

@@ -49,11 +49,11 @@ static int signed_read(const uint8_t *at, size_t len, struct session_statement *
 		return -EBADMSG;
 	kind = at[OPENING];
 	at += OPENING + 1;
-	if (kind != SESSION_APPLIED && kind != SESSION_ROTATE)
+	if (kind != SESSION_APPLIED)
 		return 0;
 	nul = memchr(at, 0, (size_t)(end - at));
 	if (!nul || !name_valid(at, (size_t)(nul - at)) || end - nul < 1 + (ptrdiff_t)FIXED ||
-	        end - nul > 1 + (ptrdiff_t)(FIXED + SESSION_NEW_KEY_MAX))
+	        end - nul > 1 + (ptrdiff_t)(FIXED + SESSION_BODY_MAX))
 		return -EBADMSG;
 	memset(out, 0, sizeof(*out));
 	out->kind = (enum session_statement_kind)kind;

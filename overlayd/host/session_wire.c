@@ -17,6 +17,7 @@ static const char *const types[] = {
         [SESSION_WANT] = "want",
         [SESSION_WHO] = "who",
         [SESSION_STATEMENTS] = "statements",
+        [SESSION_VOUCHER] = "voucher",
 };
 #define N_TYPES (sizeof(types) / sizeof(types[0]))
 
@@ -213,6 +214,11 @@ int session_encode(const struct session_msg *msg, struct session_out *out)
 		return encode_records(json_pack("{s:s, s:o}", "msg", "statements", "since",
 		                              since_make(msg->since)),
 		        msg->statements, msg->n_statements, out);
+	case SESSION_VOUCHER:
+		return msg->len < POLICY_VOUCHER_LINE_MAX
+		               ? out_make(json_pack("{s:s}", "msg", "voucher"), msg->data, msg->len,
+		                         NULL, 0, out)
+		               : -EMSGSIZE;
 	}
 	return -EINVAL;
 }
@@ -288,6 +294,10 @@ static int decode_typed(const struct wire_msg *wire, struct session_in *in)
 		return decode_bundle(wire, in);
 	case SESSION_STATEMENTS:
 		return decode_statements(wire, in);
+	case SESSION_VOUCHER:
+		in->msg.data = wire->payload;
+		in->msg.len = wire->payload_len;
+		return in->msg.len < POLICY_VOUCHER_LINE_MAX ? 1 : -EMSGSIZE;
 	case SESSION_WANT:
 		return !wire->payload_len && head_read(json_object_get(wire->header, "head"),
 		                                     &in->msg.head)

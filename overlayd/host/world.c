@@ -78,7 +78,7 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 		if (fx->notice.code == ENGINE_N_BUNDLE)
 			policyload_bundle(world);
 		if (fx->notice.code == ENGINE_N_POLICY || fx->notice.code == ENGINE_N_OWN_KEY)
-			ownkeys_settle(world);
+			ownkeys_settle(world), world->voucher_due = true;
 		if (fx->notice.code == ENGINE_N_POLICY)
 			hostsfile_changed(world->hostsfile);
 		ops_notice(world, &fx->notice);
@@ -164,6 +164,8 @@ static void world_settle(struct world *world)
 {
 	results_drain(world);
 	world->running = false;
+	if (world->voucher_due)
+		ownkeys_voucher(world);
 	tick_set(world);
 	trim_later(world);
 	ops_changed(world);

@@ -61,6 +61,7 @@ struct world {
 	uint8_t public_key[32]; /* of node.key */
 	bool has_next_key;
 	uint8_t next_key[32]; /* of node.key.next: ownkeys.c */
+	bool voucher_due;     /* there is news of policy or keys */
 	int64_t started_s;    /* wall clock */
 
 	struct charon *charon;

@@ -84,16 +84,33 @@ expect_not "and still refuses the old one's" ctl node18 load "$BED_DIR/late"
 cp -p "$BED_DIR/node17/state/node.key" "$BED_DIR/stolen.key"
 OLD_ID=$(id_of "$BED_DIR/stolen.key")
 expect "head1 knows node17 by its key" only head1 "$OLD_ID"
-ctl node17 rotate >"$BED_DIR/voucher" 2>"$BED_DIR/rotate.err" || fail "rotate: $(cat "$BED_DIR/rotate.err")"
+wish() { ctl head1 pending --json | python3 -c 'import json, sys; print(*[p["fingerprint"] for p in json.load(sys.stdin)["pending"] if p["kind"] == "rotate" and p["name"] == "node17"])'; }
+rotate() { ctl node17 rotate >"$BED_DIR/voucher" 2>"$BED_DIR/rotate.err" || fail "rotate: $(cat "$BED_DIR/rotate.err")"; }
+rotate
+expect_within '[ -n "$(wish)" ]' 10 "the seed is told that node17 wants another key"
+FIRST=$(wish)
+expect "it thinks better of it" ctl node17 rotate --cancel
+expect_within '[ -z "$(wish)" ]' 10 "the seed is told that, too"
+rotate
+expect_within '[ -n "$(wish)" ]' 10 "now it is in earnest"
+NEXT=$(wish)
+expect_not "with another key" [ "$NEXT" = "$FIRST" ]
+expect "the one that its console shows" grep -qF "is $NEXT." "$BED_DIR/rotate.err"
+overlayd_kill head1
+overlayd_start head1
+expect_within '[ "$(wish)" = "$NEXT" ]' 20 "a seed that starts anew is told anew"
 NEW_ID=$(id_of "$BED_DIR/node17/state/node.key.next")
 sed 's/ node17 / node18 /' "$BED_DIR/voucher" >"$BED_DIR/forged"
 expect_not "a voucher for another node is none" octl --config "$BED_DIR/head1/etc" approve node18 --voucher "$BED_DIR/forged" \
 	--key "$BED_DIR/new.key"
 expect_said 'did not sign this voucher' "and that is said"
-expect "the signer confirms it" ctl head1 approve node17 --voucher "$BED_DIR/voucher" --key "$BED_DIR/new.key" \
+expect_not "the name alone does not approve it" ctl head1 approve node17 --key "$BED_DIR/new.key"
+expect_not "nor the key it thought better of" ctl head1 approve node17 "$FIRST" --key "$BED_DIR/new.key"
+expect "the signer confirms it" ctl head1 approve node17 "$NEXT" --key "$BED_DIR/new.key" \
 	--overlap $((20 * BED_SLOW)) --wait=20
 expect_said 'on 3 of 3 members' "and all members have it"
 expect_within "only head1 $NEW_ID && only node18 $NEW_ID" 20 "node17 has moved to its new key, everywhere"
+expect "nobody waits any more" [ -z "$(wish)" ]
 expect "it says itself what it has applied" heard head1 "$(serial_of head1)" node17
 expect_within "[ ! -e $BED_DIR/node17/state/node.key.next ] && ! cmp -s $BED_DIR/node17/state/node.key $BED_DIR/stolen.key" \
 	40 "the new key is in the old one's place"

@@ -51,8 +51,8 @@ struct cnode {
 	bool store_hangs;
 	unsigned n_stores;
 	/* of a puppet: what came last of each type, and how many */
-	struct session_msg last[SESSION_STATEMENTS + 1];
-	unsigned got[SESSION_STATEMENTS + 1], opened, closed, notes;
+	struct session_msg last[SESSION_TYPES];
+	unsigned got[SESSION_TYPES], opened, closed, notes;
 	uint64_t session; /* last one that came to it, or that it opened: its pair + 1 */
 };
 
@@ -67,8 +67,8 @@ struct cbed {
 	bool cut[NODES][NODES]; /* nothing passes */
 	/* false: it is lost; may change it (the data is the item's own) */
 	bool (*tamper)(struct cbed *b, int from, int to, struct session_msg *msg);
-	unsigned sent[SESSION_STATEMENTS + 1];
-	size_t bytes[SESSION_STATEMENTS + 1];
+	unsigned sent[SESSION_TYPES];
+	size_t bytes[SESSION_TYPES];
 	unsigned n_notes;
 	bool no_notes;  /* all are lost */
 	bool deaf;      /* calls get no answer */
@@ -523,7 +523,7 @@ static inline void cbed_free(struct cbed *b)
 	for (int i = 0; i < NODES; i++) {
 		cluster_free(b->n[i].c);
 		policy_unref(b->n[i].policy);
-		for (int t = 0; t <= SESSION_STATEMENTS; t++)
+		for (int t = 0; t < (int)SESSION_TYPES; t++)
 			msg_free(&b->n[i].last[t]);
 	}
 	while (b->head) {

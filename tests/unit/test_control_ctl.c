@@ -518,10 +518,11 @@ static void test_pending(void **state)
 	assert_string_equal(run_out, "nobody waits\n");
 	run_spit("pending.answer", PENDING(TWO));
 	assert_int_equal(RUN("pending"), 0);
-	assert_says(run_out, "NAME    FINGERPRINT          SITE  FROM             AGE  ASKED  "
-	                     "RELEASE  BEWARE\n");
 	assert_says(run_out,
-	        "node17  SHA256:abcdefghijk1  aws   198.51.100.17  1m00s     3s  0.1.0    "
+	        "NAME    TO    FINGERPRINT          SITE  FROM             AGE  ASKED  "
+	        "RELEASE  BEWARE\n");
+	assert_says(run_out,
+	        "node17  join  SHA256:abcdefghijk1  aws   198.51.100.17  1m00s     3s  0.1.0    "
 	        "another key asks for this name too\n");
 	assert_int_equal(RUN("pending", "--json"), 0);
 	assert_says(run_out, "\"fingerprint\": \"SHA256:abcdefghijk2\"");

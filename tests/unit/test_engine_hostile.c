@@ -558,7 +558,7 @@ static void any_message(struct scene *s)
 	if (!chance(8))
 		msg.statement.kind = (enum session_statement_kind)chance(5);
 	if (!chance(8))
-		msg.statement.body_len = (uint16_t)chance(SESSION_NEW_KEY_MAX + 1);
+		msg.statement.body_len = (uint16_t)chance(SESSION_BODY_MAX + 1);
 	for (int i = 0; i < 8; i++) {
 		struct session_head h = any_head(s);
 

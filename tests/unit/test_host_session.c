@@ -48,13 +48,13 @@ static struct session_head draw_head(bool some)
 
 static struct session_statement draw_statement(void)
 {
-	struct session_statement s = {.kind = draw() % 2 ? SESSION_APPLIED : SESSION_ROTATE};
+	struct session_statement s = {.kind = SESSION_APPLIED};
 	size_t len = 1 + draw() % POLICY_NAME_MAX;
 
 	for (size_t i = 0; i < len; i++)
 		s.node[i] = "abcXYZ019"[draw() % 9];
 	s.head = draw_head(false);
-	s.body_len = (uint16_t)(draw() % (SESSION_NEW_KEY_MAX + 1));
+	s.body_len = (uint16_t)(draw() % (SESSION_BODY_MAX + 1));
 	draw_bytes(s.body, s.body_len);
 	draw_bytes(s.signature, sizeof(s.signature));
 	return s;
@@ -86,6 +86,11 @@ static struct session_msg draw_msg(enum session_msg_type type)
 		break;
 	case SESSION_WHO:
 		msg.since = draw();
+		break;
+	case SESSION_VOUCHER:
+		msg.data = bundle;
+		msg.len = draw() % POLICY_VOUCHER_LINE_MAX;
+		draw_bytes(bundle, msg.len);
 		break;
 	case SESSION_STATEMENTS:
 		msg.since = draw();
@@ -199,7 +204,7 @@ static void test_most_statements(void **state)
 	for (size_t i = 0; i < SESSION_STATEMENTS_MAX; i++) {
 		statements[i] = draw_statement();
 		memset(statements[i].node, 'n', POLICY_NAME_MAX);
-		statements[i].body_len = SESSION_NEW_KEY_MAX;
+		statements[i].body_len = SESSION_BODY_MAX;
 	}
 	msg_pass(&msg, &wire);
 	assert_true(wire.payload_len <= SESSION_ANSWER_MAX);
@@ -364,7 +369,7 @@ static void test_wrong_records(void **state)
 	copy[2 + 22] = 77; /* a kind of another release: passed over */
 	assert_int_equal(record_decode(copy, len), 1);
 	memset(s.node, 'n', POLICY_NAME_MAX);
-	s.body_len = SESSION_NEW_KEY_MAX;
+	s.body_len = SESSION_BODY_MAX;
 	len = session_record_write(&s, record);
 	assert_true(len <= SESSION_RECORD_MAX);
 	assert_int_equal(record_decode(record, len), 1);
