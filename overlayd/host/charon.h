@@ -70,6 +70,7 @@ const char *const *charon_esp_proposals(bool mlkem);
 /* ---- charon_join.c: each queues one call ---- */
 
 #define JOIN_CHILD "join"
+#define JOIN_ASK_SECRET "ovl-ask" /* ids of the well-known secret; the seed's: JOIN_POOL */
 int charon_join_secret(struct vici *v, const char *id, vici_done_fn *done, void *user);
 int charon_join_pool(
         struct vici *v, const struct policy_prefix *prefix, vici_done_fn *done, void *user);

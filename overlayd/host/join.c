@@ -293,7 +293,7 @@ void join_run(struct join *join, const struct engine_effect *fx)
 
 void join_begin(struct join *join)
 {
-	struct join_kept kept;
+	struct join_kept kept = {.ticket = ""};
 	char err[512];
 	int ret = join_keep_read(join->world->options.state_dir, &kept, err, sizeof(err));
 
@@ -310,8 +310,7 @@ void join_begin(struct join *join)
 		log_notice("this node goes on asking to join the cluster %s", join->ticket.cluster);
 		ticket_tell(join, kept.name, kept.site);
 	}
-	if (ret != -EBADMSG)
-		explicit_bzero(kept.ticket, sizeof(kept.ticket));
+	explicit_bzero(kept.ticket, sizeof(kept.ticket));
 }
 
 void join_charon(struct join *join)

@@ -19,7 +19,6 @@
 #include <sys/epoll.h>
 
 #define INITIATE_MS 11000 /* more than charon's own retransmissions take (see the drop-in) */
-#define SECRET_ID "ovl-ask"
 #define DOWN_NOW_US 1500000
 
 struct join_sa {
@@ -36,7 +35,7 @@ struct join_sa {
 	uint32_t id; /* of the IKE_SA that is up */
 	struct join_sa_up up;
 	int error; /* by what charon's log said so far */
-	char said[160];
+	char said[256];
 };
 
 /* ---- the connection ------------------------------------------------------------------------- */
@@ -203,7 +202,10 @@ static void failure_text(const struct join_sa *sa, const char *charon, char *buf
 		        sa->host, sa->seed);
 		return;
 	case -ECONNREFUSED:
-		snprintf(buf, size, "%s takes nobody in now as %s", sa->host, sa->seed);
+		snprintf(buf, size,
+		        "%s answers, but takes nobody in as %s: joining is off there, or it does "
+		        "not hold the key that the ticket names",
+		        sa->host, sa->seed);
 		return;
 	default:
 		snprintf(buf, size, "no tunnel to %s: %s", sa->host, charon);
@@ -303,7 +305,7 @@ static int up_queue(struct join_sa *sa, const struct engine_join_ask *ask, uint1
 	int ret = sa_open(sa);
 
 	if (!ret)
-		ret = charon_join_secret(sa->v, SECRET_ID, on_loaded, sa);
+		ret = charon_join_secret(sa->v, JOIN_ASK_SECRET, on_loaded, sa);
 	if (!ret)
 		ret = charon_join_ask(sa->v, ask, port, if_id, facts->mlkem768, on_loaded, sa);
 	if (!ret)
@@ -354,21 +356,18 @@ static void on_ended(void *user, const struct vici_result *r, uint64_t matches, 
 	down_part(user);
 }
 
+/* One connection of its own: the other may wait for an initiation still. No charon, no SA. */
 static void down_queue(struct join_sa *sa)
 {
 	struct vici_select which = {.ike = JOIN_ASK_CONN};
 	uint64_t now = (uint64_t)world_now_us();
 
-	/* One of its own: the other may wait for an initiation still. */
-	sa_close(sa);
-	if (sa_open(sa))
-		return; /* no charon, no SA */
 	sa->down_left = 3;
 	if (vici_unload_conn(sa->v, JOIN_ASK_CONN, on_gone, sa, 0, now))
 		sa->down_left--;
 	if (vici_terminate(sa->v, &which, true, (struct vici_num){0}, on_ended, sa, 0, now))
 		sa->down_left--;
-	if (vici_unload_shared(sa->v, SECRET_ID, on_gone, sa, 0, now))
+	if (vici_unload_shared(sa->v, JOIN_ASK_SECRET, on_gone, sa, 0, now))
 		sa->down_left--;
 	sa_update(sa);
 }
@@ -379,16 +378,24 @@ void join_sa_down(struct join_sa *sa, join_sa_down_fn *done, void *user)
 	sa->down_done = done;
 	sa->user = user;
 	sa->down_left = 0;
-	down_queue(sa);
+	sa_close(sa);
+	if (!sa_open(sa))
+		down_queue(sa);
 	if (!sa->down_left)
 		later(sa);
 }
 
 void join_sa_down_now(struct join_sa *sa)
 {
+	struct vici_config cfg = {.path = sa->world->options.vici_path};
 	int64_t until = world_now_us() + DOWN_NOW_US;
 
-	join_sa_down(sa, NULL, NULL);
+	sa->up_done = NULL;
+	sa->down_done = NULL;
+	sa_close(sa);
+	/* The loop has ended: it takes no more sources. */
+	if (!vici_open(&sa->v, &cfg))
+		down_queue(sa);
 	while (sa->v && sa->down_left && world_now_us() < until) {
 		struct pollfd pfd = {.fd = vici_fd(sa->v), .events = vici_events(sa->v)};
 

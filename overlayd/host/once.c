@@ -5,6 +5,7 @@
 #include "client/nodekey.h"
 #include "client/paths.h"
 #include "firewall/firewall.h"
+#include "host/charon.h"
 #include "host/fwadapt.h"
 #include "host/hostsfile.h"
 #include "host/policyload.h"
@@ -146,12 +147,17 @@ static void on_sa(void *user, const struct vici_ike_sa *sa)
 		flush->sas++;
 }
 
+/* What joining has there beside them, now that its SAs are ended; that it has not is the rule. */
 static void on_sas(void *user, const struct vici_result *r)
 {
+	uint64_t now = (uint64_t)world_now_us();
 	struct flush *flush = user;
 
 	if (r->error)
 		flush->error = r->error;
+	(void)vici_unload_shared(flush->v, JOIN_POOL, NULL, NULL, 0, now);
+	(void)vici_unload_shared(flush->v, JOIN_ASK_SECRET, NULL, NULL, 0, now);
+	(void)vici_unload_pool(flush->v, JOIN_POOL, NULL, NULL, 0, now);
 }
 
 /* As charon names a key: SHA-1 of the public key's bits (RFC 5280, 4.2.1.2), in hex. */

@@ -23,7 +23,7 @@ etc=$BED_DIR/head1/etc
 serving() { [ "$(field head1 's["join"]["serving"]')" = True ]; }
 asking() { field "$1" 's["join"]["state"]'; }
 is() { [ "$(asking "$1")" = "$2" ]; }
-fingerprint() { ssh-keygen -lf <(node_key "$1") | awk '{print $2}'; }
+fingerprint() { echo "SHA256:$(node_key "$1" | cut -d" " -f2 | base64 -d | openssl dgst -sha256 -binary | base64 -w0 | tr -d =)"; }
 # What of a join SA may be there: connections, SAs, secrets; addresses of the pool; routes and rules.
 traces() {
 	vici "$1" get-conns | grep -oE 'ovl\./(ask|join)'
@@ -119,6 +119,24 @@ if [ "$middle" = A ]; then other=B; fi
 wrong "${ticket:0:40}$other${ticket:41}" "a ticket with one character wrong is refused" 'wrong'
 wrong "ovl1" "what is no ticket is refused" 'no ticket'
 expect "nothing of them is kept" test ! -e "$BED_DIR/new1/state/join"
+
+# These are tickets, and good for nothing: the daemon says why, and nothing stays of the try.
+told() { field new1 's["join"]["why"]' | grep -qE -- "$1"; }
+expect "join by a ticket with another key of the seed" \
+	ctl new1 join --no-wait --name node17 --site aws "$(python3 "$BED_HERE/ticket.py" "$ticket" key)"
+expect_within 'told "not hold the key"' 20 "who does not hold the pinned key is not believed"
+expect "cancel" ctl new1 join --cancel
+expect_within 'clean_all new1' 10 "nothing of it is left"
+expect "join by a ticket whose seed is not there" \
+	ctl new1 join --no-wait --name node17 --site aws "$(python3 "$BED_HERE/ticket.py" "$ticket" host 192.0.2.99)"
+there() { [ -n "$(traces_all new1)" ]; }
+expect_within there 5 "it is tried"
+overlayd_stop new1
+expect "stopped meanwhile, nothing of it is left" clean new1
+overlayd_start new1
+expect_within 'told "nobody answers"' 40 "nor does the next run find anybody"
+expect "cancel" ctl new1 join --cancel
+expect_within 'clean_all new1 && test ! -e "$BED_DIR/new1/state/join"' 10 "nothing of it is left"
 
 # ---- pending
 
