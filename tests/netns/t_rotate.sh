@@ -7,21 +7,9 @@ BED_CAPTURE=1 BED_MEASURES=1
 . "$(dirname "$0")/lib.sh"
 bed "$@"
 
-site hq 192.0.2
-site aws 198.51.100
-node head1 hq 10
-node node17 aws 17
-node node18 aws 18
-demo_policy
-peer head1 "head" 10.77.0.1
-peer node17 "exec" 10.77.0.17
-peer node18 "exec" 10.77.0.18
+three_nodes
 ALL="head1 node17 node18"
-for x in $ALL; do
-	charon_start $x
-	policy_push $x
-	overlayd_start $x
-done
+up $ALL
 await 'sa_up head1 node17 && sa_up node18 node17 && sa_up head1 node18' 15 "tunnels"
 
 of() { ctl "$1" status --json | python3 -c "import json, sys; print(json.load(sys.stdin)$2)"; }
