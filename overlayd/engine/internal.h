@@ -189,6 +189,8 @@ struct peer {
 	int64_t resolved_us;
 	struct op init_op, resolve_op;
 	int64_t try_until_us, grace_until_us, dup_since_us;
+	int64_t narrow_us; /* its SA, still narrow then, is built anew; 0: it is not */
+	uint8_t narrow_n;  /* times it was, in a row */
 
 	enum engine_peer_state state; /* as told last; so is told_degraded */
 	bool degraded, told_degraded;

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define NARROW_US 60000000    /* so long the two policies may take to agree */
+#define NARROW_MOST 4         /* doublings of it */
 #define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
 #define EARLY_TRIES 8         /* that are refused, before the delays grow */
 #define LOST_US 50000
@@ -386,6 +388,33 @@ static void move_step(struct engine *e, struct peer *p)
 		initiate(e, p);
 }
 
+/*
+ * The policies agree in the end, and then nothing else tells that both addresses could pass. Whoever
+ * initiates goes first; where they still differ this comes ever more seldom.
+ */
+static void narrow_step(struct engine *e, struct peer *p)
+{
+	if (!sa_narrow(p->best)) {
+		p->narrow_us = 0;
+		p->narrow_n = 0;
+		return;
+	}
+	peer_degrade(e, p,
+	        "its tunnel carries only one of IPv4 and IPv6: the two nodes have policies that "
+	        "differ in an address of theirs");
+	if (!p->narrow_us)
+		p->narrow_us = e->now.mono_us + jitter_us(e, NARROW_US / 4) +
+		               (NARROW_US << p->narrow_n) * (p->rule_us ? 1 : 2);
+	if (e->now.mono_us < p->narrow_us) {
+		peer_wake(p, p->narrow_us);
+		return;
+	}
+	p->narrow_us = 0;
+	p->narrow_n += p->narrow_n < NARROW_MOST;
+	p->best->asked = true;
+	sa_judge(e, p->best);
+}
+
 void tunnel_step(struct engine *e, struct peer *p)
 {
 	bool was = p->was_up;
@@ -401,10 +430,7 @@ void tunnel_step(struct engine *e, struct peer *p)
 		}
 		p->attempts = 0;
 		tunnel_count_refused(e, p, 0);
-		if (sa_narrow(p->best))
-			peer_degrade(e, p,
-			        "its tunnel carries only one of IPv4 and IPv6: the two nodes have "
-			        "policies that differ in an address of theirs");
+		narrow_step(e, p);
 		duplicates_step(e, p);
 		if (sa_is_old(p->best))
 			move_step(e, p);

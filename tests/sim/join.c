@@ -406,12 +406,13 @@ void join_calm(struct world *w)
 void join_settled(struct world *w)
 {
 	const struct node *n = &w->nodes[w->n_nodes - 1];
+	const struct member *m = &w->members[n->index];
 	struct engine_join_view v;
 
 	if (!w->joins)
 		return;
 	engine_join_look(n->engine, &v);
-	if (n->stranger && w->members[n->index].in)
+	if (n->stranger && m->in && (!m->until || m->until > EPOCH_S + w->now / US))
 		broken(w, "settle", "%s: it is a member, and has not got in: %s", n->name, v.text);
 	if (!n->stranger && n->ticket)
 		broken(w, "settle", "%s: it keeps a ticket that it does not need", n->name);

@@ -232,6 +232,30 @@ static void narrow_will_do(void **state)
 	bed_end(&b);
 }
 
+/* The policies agree by and by, and nobody says so: it is built anew, ever more seldom. */
+static void narrow_for_a_while(void **state)
+{
+	static struct bed b;
+	struct engine_event tick = {.type = ENGINE_EV_TICK};
+	(void)state;
+
+	begin(&b, true);
+	bed_sa(&b, 1, false);
+	for (uint32_t id = 910; id < 913; id++) {
+		int64_t least = 60 * US << (id - 910);
+
+		comes_with(&b, id, 3, 2);
+		assert_int_equal(bed_look(&b, "b").sa_id, id);
+		b.now.mono_us += least - 1;
+		bed_step(&b, &tick);
+		assert_false(was_ended(id));
+		b.now.mono_us += least + 16 * US; /* the other end goes first, or we do */
+		bed_step(&b, &tick);
+		assert_true(was_ended(id));
+	}
+	bed_end(&b);
+}
+
 /* No packet would fit it; or it is for an address that is not the peer's. */
 static void narrow_must_fit(void **state)
 {
@@ -569,6 +593,7 @@ int main(void)
 	        cmocka_unit_test(foreign_is_ended),
 	        cmocka_unit_test(foreign_is_left_alone),
 	        cmocka_unit_test(narrow_will_do),
+	        cmocka_unit_test(narrow_for_a_while),
 	        cmocka_unit_test(narrow_must_fit),
 	        cmocka_unit_test(narrow_is_no_other),
 	        cmocka_unit_test(crowded_is_ended),
