@@ -41,9 +41,6 @@ void joins_event(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_JOIN_REJECT:
 		pending_reject(e, &ev->own_key);
 		return;
-	case ENGINE_EV_ADMIT_SIGNED:
-		guest_signed(e, ev);
-		return;
 	default:
 		return;
 	}
@@ -53,8 +50,6 @@ void joins_result(struct engine *e, enum op_kind kind, int error, const char *te
 {
 	if (kind == OP_JOIN_SERVE)
 		joins_serve_result(e, error, text);
-	else if (kind == OP_ADMIT)
-		guest_unsigned(e, text);
 	else if (kind == OP_CLUSTER_KEY || kind == OP_TICKET)
 		newcomer_result(e, kind, error, text);
 }

@@ -7,7 +7,6 @@
  *	join_rate.c      how often anybody may ask
  *	join_serve.c     whether joins are served here, and their SAs
  *	join_seed.c      calls and their answers
- *	join_token.c     guests: whom a token vouches for
  *	join_pending.c   the queue for the admin
  *	join_newcomer.c  asking to be let in
  *	complete.c       from then on until everybody has admitted us
@@ -169,14 +168,6 @@ void join_answer(struct engine *e, struct join_call *c, enum join_status status,
 void join_answer_member(struct engine *e, struct join_call *c, const struct policy_peer *peer);
 #define RETRY_BUSY_S 10U
 
-/* join_token.c */
-void join_token(struct engine *e, struct join_call *c);
-void guest_signed(struct engine *e, const struct engine_event *ev);
-void guest_unsigned(struct engine *e, const char *text); /* the host could not */
-int64_t guest_wakeup(const struct engine *e);
-/* A guest's own record too, without which the bundle does not name it. */
-void guest_admission(struct engine *e, struct join_answer *a, const struct policy_peer *peer);
-
 /* join_pending.c */
 void pending_ask(struct engine *e, struct join_call *c);
 void pending_drop_key(struct engine *e, const struct policy_key *key);
@@ -184,11 +175,6 @@ void pending_reject(struct engine *e, const struct policy_key *key);
 bool pending_is_rejected(struct engine *e, const struct policy_key *key);
 void pending_step(struct engine *e);
 void pending_free(struct engine *e);
-
-/* At the newcomer: why the records do not make us a member; NULL: they do, and *policy (the
- * bundle's) is replaced by the one with us in it. */
-const char *guest_check(struct engine *e, const struct join_answer *a, struct policy **policy);
-void guest_take(struct engine *e, const struct join_answer *a);
 
 /* join_newcomer.c */
 void newcomer_look(const struct engine *e, struct engine_join_view *out);

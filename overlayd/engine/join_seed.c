@@ -90,7 +90,6 @@ void join_answer_member(struct engine *e, struct join_call *c, const struct poli
 		a->text = arena_str(e, text);
 		a->file = file;
 		a->len = len;
-		guest_admission(e, a, peer);
 	}
 	join_gave(e, &c->source, len);
 	call_free(e, c);
@@ -192,7 +191,7 @@ static void call_judge(struct engine *e, struct join_call *c)
 	else if (pending_is_rejected(e, &c->request.key))
 		join_answer(e, c, JOIN_REFUSED, 0, "An admin refused this key.");
 	else if (c->request.token[0])
-		join_token(e, c);
+		join_answer(e, c, JOIN_REFUSED, 0, "This release takes no tokens.");
 	else
 		pending_ask(e, c);
 }
