@@ -168,6 +168,10 @@ static void take(struct cluster *c, const char *file, size_t len,
 	}
 	f->verdict = judge(c, &f->head, f->text, sizeof(f->text));
 	if (f->verdict == BUNDLE_APPLY) {
+		if (c->head.serial && c->full.has_next_key &&
+		        minisign_public_same(&c->full.next_key, signer) &&
+		        !minisign_public_same(&c->trust.key, signer))
+			text_name(c);
 		f->error = put_in_force(c, file, len, &f->head, policy, from, kept);
 		if (!f->error)
 			trust_follow(c, signer, &f->head);
@@ -304,12 +308,17 @@ static bool was_told(const struct cluster *c, const uint8_t id[8])
  * who serves it; but it is asked for nothing for a while, as anybody can make such a thing. Nor is
  * its head refused, which nothing vouches for.
  */
-static void strange_key(struct cluster *c, struct sess *s, const char *file, size_t len)
+static void strange_key(struct cluster *c, struct sess *s, const char *file, size_t len, bool older)
 {
 	struct minisign_public key = {0};
 	size_t text;
 	char id[17];
 
+	/* The one that named a key, and we know that key already. The newest is asked for next. */
+	if (older && !s->named_asked) {
+		s->named_asked = true;
+		return;
+	}
 	s->m->unasked_until = c->now.mono_us + STRANGE_US;
 	s->m->strange = true;
 	if (bundle_split(file, len, &text, NULL, 0) ||
@@ -334,7 +343,7 @@ static void after_take(struct cluster *c, struct sess *s, const struct session_m
 	if (f->error == -ENOMEM)
 		return;
 	if (f->error == -ENOKEY) {
-		strange_key(c, s, file, len);
+		strange_key(c, s, file, len, s->has_state && msg->head.serial < s->theirs.serial);
 		return;
 	}
 	if (f->error) {

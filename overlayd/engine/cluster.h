@@ -39,7 +39,7 @@ struct cluster_hooks {
 	/* 0: `text` was signed by that node's key. */
 	int (*verify)(void *user, const struct policy_key *key, const void *text, size_t len,
 	        const uint8_t sig[64]);
-	/* The same bytes (and a NUL), until dropped; NULL: out of memory. Up to five a node. */
+	/* The same bytes (and a NUL), until dropped; NULL: out of memory. Up to six a node. */
 	const char *(*keep)(void *user, const char *file, size_t len);
 	void (*drop)(void *user, const char *file, size_t len);
 	void *user;

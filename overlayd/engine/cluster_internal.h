@@ -142,6 +142,8 @@ struct sess {
 	bool wanted, who, who_out;
 	bool slow; /* wanted or who, and had to wait */
 	struct session_head want_base, served, served_base;
+	bool named;       /* the bundle that names the key of now was sent */
+	bool named_asked; /* such a one came, and was of no use */
 	int64_t served_us;
 	uint64_t who_since, since;
 	int64_t who_at;
@@ -177,6 +179,7 @@ struct cluster {
 	struct bundle_head full;  /* of the one in force */
 	struct session_head head; /* the same; serial 0: none */
 	struct text hist[HIST_MAX];
+	struct text naming;   /* the last one that the key before signed: it names the key of now */
 	struct policy *fresh; /* to be taken over */
 	bool from_admin;      /* the one in force was given here */
 	bool stored, store_told;
@@ -270,6 +273,11 @@ void bundle_from_session(struct cluster *c, struct sess *s, const struct session
 void texts_free(struct cluster *c);
 struct text *text_find(struct cluster *c, const struct session_head *head);
 bool text_push(struct cluster *c, const char *file, size_t len); /* c->head is in force now */
+/* The one in force names the key that signed the next: it is kept for those who miss both. */
+void text_name(struct cluster *c);
+/* Whoever has theirs needs that one first, and here it is. */
+bool naming_payload(
+        const struct cluster *c, const struct session_head *theirs, struct session_msg *out);
 /* A delta becomes a file, to be freed; NULL: not possible, err says why (0: ask for the whole). */
 char *text_rebuild(struct cluster *c, const struct session_msg *msg, size_t *len, int *error,
         char *err, size_t err_size);

@@ -292,8 +292,10 @@ bool sess_send(struct cluster *c, struct sess *s, const struct session_msg *msg,
  */
 static void push(struct cluster *c, struct sess *s)
 {
-	struct session_msg *msg = c->push_msg;
+	struct session_msg *msg = c->push_msg, naming;
 
+	if (!s->named && naming_payload(c, &s->theirs, &naming))
+		return; /* it has to know the key first, and asks */
 	if (!s->has_state || s->theirs.serial >= c->head.serial || !(c->self_seed || c->from_admin))
 		return;
 	if (!msg || !head_same(&c->push_base, &s->theirs)) { /* nearly all have the same */

@@ -61,6 +61,7 @@ void texts_free(struct cluster *c)
 {
 	for (size_t i = 0; i < HIST_MAX; i++)
 		text_free(c, &c->hist[i]);
+	text_free(c, &c->naming);
 	policy_unref(c->fresh);
 	c->fresh = NULL;
 }
@@ -133,6 +134,32 @@ bool text_push(struct cluster *c, const char *file, size_t len)
 	c->hist[0] = t;
 	for (size_t i = 1; i < HIST_MAX; i++)
 		delta_free(c, &c->hist[i]);
+	return true;
+}
+
+void text_name(struct cluster *c)
+{
+	const struct text *now = &c->hist[0];
+	struct text t = {.head = now->head, .len = now->len, .text_len = now->text_len};
+
+	t.file = do_keep(c, now->file, now->len);
+	if (!t.file)
+		return; /* as after a restart: an admin brings them the key */
+	text_free(c, &c->naming);
+	c->naming = t;
+}
+
+bool naming_payload(
+        const struct cluster *c, const struct session_head *theirs, struct session_msg *out)
+{
+	const struct text *t = &c->naming;
+
+	if (!t->file || !theirs->serial || theirs->serial >= t->head.serial)
+		return false;
+	*out = (struct session_msg){.type = SESSION_BUNDLE,
+	        .head = t->head,
+	        .data = (const uint8_t *)t->file,
+	        .len = t->len};
 	return true;
 }
 

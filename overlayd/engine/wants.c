@@ -127,13 +127,15 @@ void want_serve(struct cluster *c, struct sess *s)
 {
 	int64_t again = s->m->served_us + SERVE_GAP_US;
 	struct session_msg *msg;
+	bool naming;
 
 	if (s->m->served_us && c->now.mono_us < again) {
 		sessions_slow(c, s, again);
 		return;
 	}
 	msg = cl_arena(c, sizeof(*msg));
-	if (!msg || !bundle_payload(c, &s->want_base, true, msg)) {
+	naming = msg && !s->named && s->has_state && naming_payload(c, &s->theirs, msg);
+	if (!msg || (!naming && !bundle_payload(c, &s->want_base, true, msg))) {
 		s->wanted = false;
 		return;
 	}
@@ -145,6 +147,11 @@ void want_serve(struct cluster *c, struct sess *s)
 	s->m->served_us = s->served_us = c->now.mono_us;
 	if (!sess_send(c, s, msg, false))
 		return;
+	if (naming) { /* once: whoever knows the key already has no use for it */
+		s->named = true;
+		s->greeted = false; /* what is in force here is said again behind it */
+		return;
+	}
 	s->served = c->head;
 	s->served_base = s->want_base;
 }

@@ -43,6 +43,7 @@ expect "another key pair" octl key --no-passphrase "$BED_DIR/new.key"
 octl --config "$BED_DIR/head1/etc" sign --alone --key "$BED_DIR/new.key" >"$BED_DIR/early"
 expect_not "a bundle of a key that nobody named is refused" n head1 "$BED_B/overlayctl" load "$BED_DIR/early"
 expect_said 'is refused' "for that reason"
+cp -p "$BED_DIR/node18/state/bundle" "$BED_DIR/node18.kept"
 expect "the old key names the new one" ctl head1 sign --load --wait=20 --next-key "$BED_DIR/new.pub"
 expect_said 'on 3 of 3 members' "and all members have it"
 ctl head1 bundle >"$BED_DIR/naming"
@@ -66,6 +67,11 @@ overlayd_kill node18
 overlayd_start node18
 expect_within "have $SERIAL node18" 10 "a restart finds the bundle of the new key"
 expect_not "and still refuses the old one's" ctl node18 load "$BED_DIR/late"
+overlayd_stop node18
+cp -p "$BED_DIR/node18.kept" "$BED_DIR/node18/state/bundle"
+overlayd_start node18
+expect_within "have $SERIAL node18" 20 "who was away all the time is given the bundle that names the key, and follows"
+expect_not "it refuses the old one's from then on" ctl node18 load "$BED_DIR/late"
 
 # ---- a node's key
 

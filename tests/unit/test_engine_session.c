@@ -115,6 +115,66 @@ static void test_far_behind(void **state)
 	end(&s);
 }
 
+static struct signed_file naming_of(const struct recipe *r, const struct signed_file *parent)
+{
+	struct policy *p = recipe_policy(r);
+	struct signed_file f = {0};
+	char *text;
+	size_t len;
+
+	assert_int_equal(bundle_make_next(p, &parent->head, ISSUED, &cluster_secret(1)->pub, &text,
+	                         &len, NULL, 0),
+	        0);
+	assert_int_equal(bundle_seal(text, len, cluster_secret(0), &f.data, &f.len, NULL, 0), 0);
+	assert_int_equal(bundle_head_read(text, len, &f.head, NULL, 0), 0);
+	free(text);
+	policy_unref(p);
+	return f;
+}
+
+/*
+ * The cluster's key changed while one was away for long: its seeds have the bundle that names the
+ * new key. Whoever knows that key already is not held up by it.
+ */
+static void key_missed(unsigned spare)
+{
+	struct recipe r = {.members = ALL4, .seeds = 2, .spare = spare};
+	struct signed_file f[8] = {{0}};
+	struct scene s;
+
+	begin(&s, 0);
+	node_stop(s.b, 3);
+	s.b->cut[1][3] = s.b->cut[3][1] = s.b->cut[2][3] = s.b->cut[3][2] = true;
+	for (uint64_t i = 2; i < 8; i++) {
+		r.serial = i;
+		f[i] = i == 2 ? naming_of(&r, &s.f[1]) : bundle_by(&r, &f[i - 1], 1);
+		node_give(s.b, 0, &f[i]);
+		pass(s.b, US);
+	}
+	for (int knows = 0; knows < 2; knows++) {
+		node_start(s.b, 3, s.local, &s.f[1]);
+		if (knows) {
+			step_begin(s.b, 3);
+			cluster_key(s.b->n[3].c, &cluster_secret(1)->pub);
+			step_end(s.b, 3);
+		}
+		pass(s.b, 5 * US);
+		all_have(&s, 7);
+		assert_int_equal(told_count(s.b, 3, ENGINE_N_REFUSED_BUNDLE), 0);
+		node_stop(s.b, 3);
+	}
+	for (int i = 2; i < 8; i++)
+		free(f[i].data);
+	end(&s);
+}
+
+static void test_key_missed(void **state)
+{
+	(void)state;
+	key_missed(20);
+	key_missed(700); /* too large to be pushed */
+}
+
 /* A large bundle is not sent unasked; one is asked for, from one seed. */
 static void test_large(void **state)
 {
@@ -541,6 +601,7 @@ int main(void)
 	        cmocka_unit_test(test_spread),
 	        cmocka_unit_test(test_late),
 	        cmocka_unit_test(test_far_behind),
+	        cmocka_unit_test(test_key_missed),
 	        cmocka_unit_test(test_large),
 	        cmocka_unit_test(test_other_seed),
 	        cmocka_unit_test(test_calls),
