@@ -197,6 +197,7 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 		underlay_result(e, p, error, text);
 		break;
 	case OP_JOIN_SERVE:
+	case OP_JOIN_ASK:
 	case OP_ADMIT:
 	case OP_CLUSTER_KEY:
 	case OP_TICKET:
@@ -205,7 +206,6 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 	case OP_RESOLVE:
 	case OP_LIST_SAS:
 	case OP_LIST_CONNS:
-	case OP_JOIN_ASK:
 	case OP_N:
 		break; /* have events of their own */
 	}

@@ -368,7 +368,8 @@ enum engine_effect_type {
 	ENGINE_FX_JOIN_SERVE,    /* .join_serve: instead of what it said last; result */
 	ENGINE_FX_JOIN_ANSWER,   /* .join_answer: say it and hang up; no result */
 	ENGINE_FX_JOIN_ASK,    /* .join_ask: ENGINE_EV_JOIN_ANSWERED within JOIN_ASK_MAX_US, and by
-	                            then nothing of the try is left; one at a time */
+	                            then nothing of the try is left; one at a time. Or a result: it
+	                            could not begin (what is left of an earlier one goes yet) */
 	ENGINE_FX_JOIN_STOP,   /* .join_stop: that ask; nothing of it is left; no result */
 	ENGINE_FX_ADMIT_SIGN,  /* .admit: by our node key; ENGINE_EV_ADMIT_SIGNED, or a result */
 	ENGINE_FX_CLUSTER_KEY, /* .cluster_key: cluster.pub is this now, on disk; result */

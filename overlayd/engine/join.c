@@ -50,6 +50,8 @@ void joins_result(struct engine *e, enum op_kind kind, int error, const char *te
 {
 	if (kind == OP_JOIN_SERVE)
 		joins_serve_result(e, error, text);
+	else if (kind == OP_JOIN_ASK)
+		newcomer_not_begun(e);
 	else if (kind == OP_CLUSTER_KEY || kind == OP_TICKET)
 		newcomer_result(e, kind, error, text);
 }

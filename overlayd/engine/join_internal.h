@@ -181,6 +181,7 @@ void newcomer_look(const struct engine *e, struct engine_join_view *out);
 void newcomer_ticket(struct engine *e, const struct engine_event *ev);
 void newcomer_answered(struct engine *e, const struct engine_event *ev);
 void newcomer_step(struct engine *e);
+void newcomer_not_begun(struct engine *e); /* the ask */
 void newcomer_result(struct engine *e, enum op_kind kind, int error, const char *text);
 void newcomer_free(struct engine *e);
 int64_t newcomer_wakeup(const struct engine *e);

@@ -416,6 +416,16 @@ void newcomer_answered(struct engine *e, const struct engine_event *ev)
 	failed(e, -EPROTO, "it gave an answer of another release");
 }
 
+/* No seed is to blame: the same one again, soon. */
+void newcomer_not_begun(struct engine *e)
+{
+	struct newcomer *n = e->join->newcomer;
+
+	op_drop(e, &n->ask_op);
+	e->join->asking = false;
+	n->ask_at = e->now.mono_us + NEXT_SEED_US;
+}
+
 /* ---- what is left when we are in ---- */
 
 static void keep_key(struct engine *e)

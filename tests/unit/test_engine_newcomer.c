@@ -240,6 +240,29 @@ static void test_trouble(void **state)
 	bed_end(&b);
 }
 
+/* The host is at the end of an earlier one: the same seed, in a moment, and nobody is blamed. */
+static void test_not_begun(void **state)
+{
+	struct engine_event ev = {.type = ENGINE_EV_RESULT};
+	char first[64];
+	struct bed b;
+
+	(void)state;
+	begin(&b);
+	give_ticket(&b, &ticket);
+	snprintf(first, sizeof(first), "%s", wish[asked(&b)].seed);
+	ev.result.effect_id = wish[asked(&b)].id;
+	ev.result.error = -EBUSY;
+	n_wishes = 0;
+	bed_step(&b, &ev);
+	assert_true(wish_find(ENGINE_FX_JOIN_ASK) == SIZE_MAX);
+	tick(&b, US / 2);
+	assert_true(wish_find(ENGINE_FX_JOIN_ASK) != SIZE_MAX);
+	assert_string_equal(wish[asked(&b)].seed, first);
+	assert_string_equal(join_look(&b).text, "");
+	bed_end(&b);
+}
+
 static void test_answers(void **state)
 {
 	struct bed b;
@@ -617,6 +640,7 @@ int main(void)
 	        cmocka_unit_test(test_ask),
 	        cmocka_unit_test(test_turns),
 	        cmocka_unit_test(test_trouble),
+	        cmocka_unit_test(test_not_begun),
 	        cmocka_unit_test(test_answers),
 	        cmocka_unit_test(test_cancel),
 	        cmocka_unit_test(test_liars),
