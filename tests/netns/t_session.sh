@@ -149,11 +149,11 @@ expect_not "it opens no other" by node18 10.77.0.18 10.77.0.1 silent
 sed -i 's|10\.77\.0\.17|10.77.0.27|' "$BED_DIR/node17/etc/peers.d/node17.yaml"
 expect_within 'sign node17' 10 "a bundle that gives node17 another address"
 expect_within 'listens node17 10.77.0.27 && ! listens node17 10.77.0.17' 10 "it listens there, and no more at the old one"
-expect_within 'have 5 seed1 node17 && tcp_open seed1 10.77.0.27 450 0.5' 10 "the seed, who may hear of it too late, reaches it there"
+expect_within 'have 5 seed1 node17 && tcp_open seed1 10.77.0.27 450 0.5' 20 "the seed, who may hear of it too late, reaches it there"
 sed -i 's|10\.77\.0\.27|10.77.0.37|' "$BED_DIR/node17/etc/peers.d/node17.yaml"
 ctl node17 sign >"$BED_DIR/moved" 2>"$BED_DIR/sign.out" || fail "$(<"$BED_DIR/sign.out")"
 expect "one that gives it yet another, loaded on the seed" ctl seed1 load "$BED_DIR/moved"
-expect_within 'have 6 seed1 node17 && tcp_open seed1 10.77.0.37 450 0.5' 10 "it hears of it, and is reached there"
+expect_within 'have 6 seed1 node17 && tcp_open seed1 10.77.0.37 450 0.5' 20 "it hears of it, and is reached there"
 expect_within '[ "$(sessions seed1)" = 1 ]' 5 "with its session"
 alive $ALL
 done_testing
