@@ -31,6 +31,9 @@
 #define POLICY_ALLOWS_MAX 1024U
 #define POLICY_ENDPOINTS_MAX 8U
 #define POLICY_FAULTS_MAX 200U /* faults kept; the rest are counted */
+#define POLICY_TOKENS_MAX 64U
+#define POLICY_TOKEN_COUNT_MAX 4096U  /* guests of one token */
+#define POLICY_TOKEN_EXCEPT_MAX 4096U /* guests of one token that were revoked */
 
 /* Where something was written; line and column count from 1, 0 when built in. */
 struct policy_where {
@@ -62,6 +65,7 @@ enum policy_firewall { POLICY_GUARD, POLICY_LOCKDOWN };
 enum policy_mesh { POLICY_MESH_FULL, POLICY_MESH_ONDEMAND, POLICY_MESH_AUTO };
 #define POLICY_MESH_AUTO_PEERS 200 /* auto: on demand where there are more */
 #define POLICY_ROLE_SEED "seed"
+#define POLICY_ROLE_VOTER "voter"
 #define POLICY_OLD_KEY_MAX_S 86400U /* an old key counts at most so long after a bundle's issue */
 
 /* Protocols a service can name; values are IP protocol numbers. icmp means echo, v4 and v6. */
@@ -132,6 +136,26 @@ struct policy_peer {
 	const struct policy_hours *hours; /* NULL: always; see policy_peer_active() */
 	const char *hours_text;
 	const char *comment; /* the key's comment, or "" */
+	bool guest;     /* let in by a token, see policy/guests.h; the policy does not name it */
+	uint16_t token; /* of a guest: index into tokens */
+	struct policy_where where; /* of a guest: its token's */
+};
+
+/*
+ * A key pair that vouches for new nodes, and what the policy grants it: guests with these roles, of
+ * this site, with addresses of this range, up to `count` of them, until then. See policy/admission.h.
+ */
+struct policy_token {
+	const char *name;
+	struct policy_key key;
+	const uint16_t *roles; /* sorted indexes into roles; neither seed nor voter */
+	size_t n_roles;
+	uint16_t site;               /* index into sites */
+	struct policy_prefix range;  /* IPv4, inside overlay4 */
+	uint32_t count;              /* 1 to POLICY_TOKEN_COUNT_MAX */
+	int64_t until;               /* first second (epoch) at which it and its guests are over */
+	const uint8_t (*except)[32]; /* sorted fingerprints of guests that were revoked */
+	size_t n_except;
 	struct policy_where where;
 };
 
@@ -178,6 +202,8 @@ struct policy {
 	size_t n_peers;
 	const struct policy_test *tests;
 	size_t n_tests;
+	const struct policy_token *tokens; /* sorted by name */
+	size_t n_tokens;
 	uint8_t digest[32]; /* SHA-256 of the canonical text: equal means nothing changed */
 };
 
@@ -255,6 +281,11 @@ bool policy_hours_active(const struct policy_peer *peer, int64_t now, int64_t *n
 /* Does `mesh` say on demand, for so many peers? */
 bool policy_mesh_on_demand(const struct policy *policy);
 
+/* NULL when there is none. */
+const struct policy_token *policy_token_by_name(const struct policy *policy, const char *name);
+/* Was a guest with that key revoked (`except`)? */
+bool policy_token_excepts(const struct policy_token *token, const struct policy_key *key);
+
 /* Has it the role POLICY_ROLE_SEED? */
 bool policy_is_seed(const struct policy *policy, const struct policy_peer *peer);
 
@@ -318,6 +349,8 @@ int policy_key_parse(const char *text, struct policy_key *key, const char **comm
 /* -> "ssh-ed25519 AAAA..." (buf of at least 96 bytes), no comment. */
 void policy_key_print(const struct policy_key *key, char *buf, size_t size);
 void policy_key_fingerprint(const struct policy_key *key, char buf[POLICY_FINGERPRINT_LEN]);
+/* The fingerprint's 32 bytes, without "SHA256:" and base64. */
+void policy_key_digest(const struct policy_key *key, uint8_t digest[32]);
 /* Did this key sign these bytes (plain Ed25519)? -EKEYREJECTED: no; -EIO. */
 int policy_key_verify(
         const struct policy_key *key, const void *data, size_t len, const uint8_t sig[64]);
