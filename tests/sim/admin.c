@@ -136,7 +136,7 @@ void admin_publish(struct world *w, int64_t within)
 	for (int i = 0; i < w->n_nodes; i++) {
 		const struct policy *p = policy_ref(w->policy);
 
-		at(w, w->now + rnd_us(w, 1000, within), &w->nodes[i], received,
+		at(w, w->core.now + rnd_us(w, 1000, within), &w->nodes[i], received,
 		        dup_mem(&p, sizeof(struct policy *)));
 	}
 }
@@ -191,13 +191,13 @@ static void own_key(struct world *w, struct node *n, void *data)
 
 static int minute_now(struct world *w)
 {
-	return (int)((EPOCH_S / 60 + w->now / US / 60) % 1440);
+	return (int)((EPOCH_S / 60 + w->core.now / US / 60) % 1440);
 }
 
 static void change_one(struct world *w, int i)
 {
 	struct member *m = &w->members[i];
-	int64_t wall = EPOCH_S + w->now / US;
+	int64_t wall = EPOCH_S + w->core.now / US;
 
 	if (!m->in) {
 		member_random(w, i);
@@ -211,8 +211,8 @@ static void change_one(struct world *w, int i)
 	case 2:
 		node_new_key(w, &w->nodes[i]);
 		m->key = w->nodes[i].key;
-		w->nodes[i].key_at = w->now + 5 * US;
-		at(w, w->now + rnd_us(w, 1000, 5 * US), &w->nodes[i], own_key, NULL);
+		w->nodes[i].key_at = w->core.now + 5 * US;
+		at(w, w->core.now + rnd_us(w, 1000, 5 * US), &w->nodes[i], own_key, NULL);
 		break;
 	case 3:
 		m->roles = 1U + (uint32_t)rnd_below(w, 7);
@@ -273,7 +273,7 @@ void admin_start(struct world *w)
 
 void admin_approve(struct world *w, int i)
 {
-	if (w->calm)
+	if (w->core.calm)
 		return;
 	member_random(w, i);
 	admin_publish(w, 2 * US);

@@ -82,7 +82,7 @@ static void row_fill(struct world *w, const struct fsa *sa, struct engine_sa_row
 		row->remote_host = w->nodes[sa->other].underlay;
 	row->remote_port = 4500;
 	row->initiator = sa->initiator;
-	row->established_s = (w->now - sa->since) / US;
+	row->established_s = (w->core.now - sa->since) / US;
 	row->rekey_s = 3600;
 	row->children = child;
 	child->id = sa->child_id;
@@ -124,9 +124,9 @@ static void tell(struct world *w, struct node *n, enum engine_sa_change change,
 	 * just after a start: an SA that was half-open in the first list is ended, as no try of
 	 * this run's; if it came up meanwhile and that is not heard, rule 9 would call it good.
 	 */
-	if (!n->engine || (trouble(w, 0.02) && w->now - n->up_since > 20 * US))
+	if (!n->engine || (trouble(w, 0.02) && w->core.now - n->up_since > 20 * US))
 		return;
-	at(w, w->now + 500, n, told, dup_mem(&t, sizeof(t)));
+	at(w, w->core.now + 500, n, told, dup_mem(&t, sizeof(t)));
 }
 
 /* ---- SAs ---- */
@@ -149,7 +149,7 @@ static struct fsa *sa_add(struct world *w, struct node *n, const char *conn)
 	snprintf(sa->conn, sizeof(sa->conn), "%s", conn);
 	sa->id = ++n->charon.next_id;
 	sa->other = -1;
-	sa->since = w->now;
+	sa->since = w->core.now;
 	sa->deaf_since = -1;
 	say(w, n, "charon has SA %u of %s", sa->id, conn);
 	return sa;
@@ -184,7 +184,7 @@ static void sa_end(struct world *w, struct node *n, struct fsa *sa)
 		struct node *o = &w->nodes[copy.other];
 		struct twin t = {o->charon.gen, copy.other_id};
 
-		at(w, w->now + rnd_us(w, 2000, 60000), o, deleted, dup_mem(&t, sizeof(t)));
+		at(w, w->core.now + rnd_us(w, 2000, 60000), o, deleted, dup_mem(&t, sizeof(t)));
 	}
 }
 
@@ -206,13 +206,13 @@ void charon_dpd(struct world *w, struct node *n, void *data)
 		        charon_sa(o, sa->other_id)->other_id == sa->id) {
 			sa->deaf_since = -1;
 		} else if (sa->deaf_since < 0) {
-			sa->deaf_since = w->now;
-		} else if (w->now - sa->deaf_since > 15 * US) {
+			sa->deaf_since = w->core.now;
+		} else if (w->core.now - sa->deaf_since > 15 * US) {
 			sa_end(w, n, sa);
 			break;
 		}
 	}
-	at(w, w->now + 10 * US + 1000 * n->index, n, charon_dpd, NULL);
+	at(w, w->core.now + 10 * US + 1000 * n->index, n, charon_dpd, NULL);
 }
 
 /* ---- building one ---- */
@@ -254,7 +254,7 @@ static void establish(struct world *w, struct node *n, struct fsa *sa, const str
         const struct fconn *theirs, int other, uint32_t other_id)
 {
 	sa->state = ENGINE_IKE_ESTABLISHED;
-	sa->since = sa->child_since = w->now;
+	sa->since = sa->child_since = w->core.now;
 	sa->other = other;
 	sa->other_id = other_id;
 	sa->other_key = mine->key;
@@ -270,7 +270,7 @@ static void establish(struct world *w, struct node *n, struct fsa *sa, const str
 static void setup_end(struct world *w, struct node *n, const struct setup *s, int error)
 {
 	if (n->epoch == s->epoch && !trouble(w, 0.05))
-		host_result(w, n, w->now + rnd_us(w, 1000, 200000), s->effect, error);
+		host_result(w, n, w->core.now + rnd_us(w, 1000, 200000), s->effect, error);
 }
 
 /* The answer came back to the initiator. */
@@ -301,7 +301,7 @@ static void arrived(struct world *w, struct node *n, void *data);
 
 static void send_init(struct world *w, struct node *n, const struct setup *s)
 {
-	at(w, w->now + rnd_us(w, 5000, 40000), n, arrived, dup_mem(s, sizeof(*s)));
+	at(w, w->core.now + rnd_us(w, 5000, 40000), n, arrived, dup_mem(s, sizeof(*s)));
 }
 
 /* IKE_SA_INIT and IKE_AUTH at the responder, in one. */
@@ -317,7 +317,7 @@ static void arrived(struct world *w, struct node *n, void *data)
 	mine = conn_find(n, sa->conn);
 	if (!o || !o->charon.up || trouble(w, 0.15) || !mine) {
 		if (s.tries++ < 4)
-			at(w, w->now + s.tries * US, n, arrived, dup_mem(&s, sizeof(s)));
+			at(w, w->core.now + s.tries * US, n, arrived, dup_mem(&s, sizeof(s)));
 		else
 			sa_remove(n, sa);
 		return;
@@ -332,7 +332,8 @@ static void arrived(struct world *w, struct node *n, void *data)
 		s.other_id = theirs->id;
 		s.other_gen = o->charon.gen;
 		if (!trouble(w, 0.05))
-			at(w, w->now + rnd_us(w, 5000, 40000), n, answered, dup_mem(&s, sizeof(s)));
+			at(w, w->core.now + rnd_us(w, 5000, 40000), n, answered,
+			        dup_mem(&s, sizeof(s)));
 		return;
 	}
 	sa_remove(n, sa); /* AUTHENTICATION_FAILED */
@@ -368,7 +369,7 @@ static int initiate(struct world *w, struct node *n, const struct command *cmd)
 		if (!twin || trouble(w, 0.3))
 			return 0;
 		sa->child = twin->child = true;
-		sa->child_since = twin->child_since = w->now;
+		sa->child_since = twin->child_since = w->core.now;
 		sa->child_id = ++n->charon.next_id;
 		twin->child_id = ++w->nodes[sa->other].charon.next_id;
 		tell(w, n, ENGINE_SA_CHILD_UP, sa, true, 0);
@@ -479,7 +480,7 @@ static void list_sas(struct world *w, struct node *n, const struct command *c)
 		if (!n->charon.sas[i].hidden &&
 		        (!c->by_conn || !strcmp(n->charon.sas[i].conn, c->conn)))
 			l.sas[l.n++] = n->charon.sas[i];
-	at(w, w->now + (trouble(w, 0.1) ? 800000 : 3000), n, listed, dup_mem(&l, sizeof(l)));
+	at(w, w->core.now + (trouble(w, 0.1) ? 800000 : 3000), n, listed, dup_mem(&l, sizeof(l)));
 }
 
 struct conn_listing {
@@ -522,7 +523,7 @@ static void list_conns(struct world *w, struct node *n, const struct command *c)
 	if (n->serves_open && l.n < CONNS_MAX)
 		snprintf(l.conns[l.n++].name, ENGINE_CONN_MAX, "%s", JOIN_CONN);
 	l.with_rows = c->by_conn;
-	at(w, w->now + 2000, n, conns_listed, dup_mem(&l, sizeof(l)));
+	at(w, w->core.now + 2000, n, conns_listed, dup_mem(&l, sizeof(l)));
 }
 
 static const char *command_name(enum engine_effect_type type)
@@ -550,7 +551,7 @@ static void run(struct world *w, struct node *n, void *data)
 	if (c->fails && c->lost)
 		return; /* neither done nor answered */
 	if (c->fails) {
-		host_result(w, n, w->now + 1000, c->id, -EREMOTEIO);
+		host_result(w, n, w->core.now + 1000, c->id, -EREMOTEIO);
 		return;
 	}
 	switch (c->type) {
@@ -601,7 +602,7 @@ static void run(struct world *w, struct node *n, void *data)
 		return;
 	}
 	if (!c->lost && n->epoch == c->epoch && error <= 0)
-		host_result(w, n, w->now + rnd_us(w, 200, 2000), c->id, error);
+		host_result(w, n, w->core.now + rnd_us(w, 200, 2000), c->id, error);
 }
 
 void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -672,8 +673,8 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	}
 	if (!n->charon.up)
 		return;
-	if (n->charon.busy_until < w->now)
-		n->charon.busy_until = w->now;
+	if (n->charon.busy_until < w->core.now)
+		n->charon.busy_until = w->core.now;
 	n->charon.busy_until += trouble(w, 0.02) ? 2 * US : rnd_us(w, 200, 3000);
 	at(w, n->charon.busy_until, n, run, dup_mem(&c, sizeof(c)));
 }
@@ -816,12 +817,13 @@ void charon_hide(struct world *w, struct node *n)
 	if (!n->charon.n_sas)
 		return;
 	sa = &n->charon.sas[rnd_below(w, n->charon.n_sas)];
-	if (!n->engine || w->now - n->up_since < 60 * US || w->now - sa->since < 60 * US ||
-	        sa->hidden || sa->state != ENGINE_IKE_ESTABLISHED || !strcmp(sa->conn, FOREIGN) ||
+	if (!n->engine || w->core.now - n->up_since < 60 * US ||
+	        w->core.now - sa->since < 60 * US || sa->hidden ||
+	        sa->state != ENGINE_IKE_ESTABLISHED || !strcmp(sa->conn, FOREIGN) ||
 	        !strcmp(sa->conn, JOIN_CONN))
 		return;
 	sa->hidden = true;
-	sa->hidden_at = w->now;
+	sa->hidden_at = w->core.now;
 	say(w, n, "SA %u is listed no more", sa->id);
 }
 
@@ -843,7 +845,7 @@ void charon_swanctl(struct world *w, struct node *n)
 	n->charon.n_conns = 0;
 	n->charon.has_key = false;
 	n->serves_open = false;
-	at(w, w->now + rnd_us(w, 0, 5 * US), n, key_looked, NULL);
+	at(w, w->core.now + rnd_us(w, 0, 5 * US), n, key_looked, NULL);
 	say(w, n, "swanctl --load-all unloads all that is ours");
 }
 
@@ -863,7 +865,7 @@ uint32_t charon_join_begin(
 	sa->state = ENGINE_IKE_ESTABLISHED;
 	sa->other = from;
 	sa->child_id = ++n->charon.next_id;
-	sa->child_since = w->now;
+	sa->child_since = w->core.now;
 	sa->child = !trouble(w, 0.1);
 	sa->r6 = *inner;
 	snprintf(sa->remote_id, sizeof(sa->remote_id), JOIN_IDENTITY);
@@ -902,7 +904,7 @@ bool charon_join_lives(const struct world *w, const struct node *n)
 {
 	for (size_t i = 0; i < n->charon.n_sas; i++)
 		if (!strcmp(n->charon.sas[i].conn, JOIN_CONN) &&
-		        w->now - n->charon.sas[i].since > JOIN_SA_MAX_US + 70 * US)
+		        w->core.now - n->charon.sas[i].since > JOIN_SA_MAX_US + 70 * US)
 			return true;
 	return false;
 }

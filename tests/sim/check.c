@@ -38,8 +38,8 @@ static bool active_at(
 {
 	int64_t next;
 
-	return policy_until_active(pp, (w->now + c->trusted) / US - ago_s, &next) &&
-	       policy_hours_active(pp, (w->now + c->present) / US - ago_s, &next);
+	return policy_until_active(pp, (w->core.now + c->trusted) / US - ago_s, &next) &&
+	       policy_hours_active(pp, (w->core.now + c->present) / US - ago_s, &next);
 }
 
 /* Active now or a moment ago, by what the node may know of the time. */
@@ -48,7 +48,7 @@ static bool active(struct world *w, const struct node *n, const struct policy_pe
 	if (active_at(w, pp, &n->clocks, 0) || active_at(w, pp, &n->clocks, ON_TIME_S))
 		return true;
 	for (int i = 0; i < FORMER_MAX; i++)
-		if (w->now - n->former[i].until <= SLOW_US &&
+		if (w->core.now - n->former[i].until <= SLOW_US &&
 		        (active_at(w, pp, &n->former[i], 0) ||
 		                active_at(w, pp, &n->former[i], ON_TIME_S)))
 			return true;
@@ -112,8 +112,8 @@ static void check_passing(
 /* Policies that were replaced before `ref` must have no effect any more. */
 static void move_ref(struct world *w, struct node *n)
 {
-	if (n->engine && w->now - n->up_since >= SLOW_US)
-		n->ref = w->now - SLOW_US;
+	if (n->engine && w->core.now - n->up_since >= SLOW_US)
+		n->ref = w->core.now - SLOW_US;
 }
 
 static bool is_shut(const struct node *n, const struct policy_addr *a)
@@ -131,13 +131,13 @@ static void check_clear(struct world *w, struct node *n)
 	const struct held *h = n->n_held ? &n->held[n->n_held - 1] : NULL;
 	int64_t since = h && h->from > n->up_since ? h->from : n->up_since;
 
-	if (!n->engine || !h || w->now - since < SLOW_US || n->kernel.broken_since >= 0)
+	if (!n->engine || !h || w->core.now - since < SLOW_US || n->kernel.broken_since >= 0)
 		return;
 	for (size_t i = 0; i < h->policy->n_peers; i++) {
 		const struct policy_peer *pp = &h->policy->peers[i];
 
 		if (!memcmp(&pp->key, &n->keys[n->key], sizeof(pp->key)) ||
-		        w->now - n->key_at < SLOW_US)
+		        w->core.now - n->key_at < SLOW_US)
 			continue;
 		for (size_t j = 0; j < pp->n_endpoints; j++) {
 			const struct policy_addr *a = &pp->endpoints[j].addr;
@@ -166,7 +166,7 @@ static void check_repaired(struct world *w, struct node *n)
 		if (n->n_held && since < n->held[0].from)
 			since = n->held[0].from;
 	}
-	if (w->now - since > SLOW_US)
+	if (w->core.now - since > SLOW_US)
 		broken(w, "rules 1 and 2", "%s: a table that a stranger changed is not repaired",
 		        n->name);
 }
@@ -180,8 +180,8 @@ bool plane_shared(const struct node *n)
 static void check_foreign(
         struct world *w, struct node *n, const struct elem *el, const struct fsa *sa)
 {
-	if (n->engine && plane_shared(n) && w->now - sa->since > SEEN_US &&
-	        w->now - n->up_since > SEEN_US && (sa->covers || same_addr(&sa->r4, &el->a4)))
+	if (n->engine && plane_shared(n) && w->core.now - sa->since > SEEN_US &&
+	        w->core.now - n->up_since > SEEN_US && (sa->covers || same_addr(&sa->r4, &el->a4)))
 		broken(w, "rule 2", "%s: a foreign SA passes as %s", n->name, el->peer);
 }
 
@@ -189,7 +189,7 @@ static void check_foreign(
 static void check_hidden(struct world *w, struct node *n)
 {
 	for (size_t i = 0; n->engine && i < n->charon.n_sas; i++)
-		if (n->charon.sas[i].hidden && w->now - n->charon.sas[i].hidden_at > 120 * US)
+		if (n->charon.sas[i].hidden && w->core.now - n->charon.sas[i].hidden_at > 120 * US)
 			broken(w, "rule 8", "%s: SA %u, which no list shows, lives on", n->name,
 			        n->charon.sas[i].id);
 }
@@ -202,7 +202,7 @@ void check_node(struct world *w, struct node *n)
 	kernel_expire(w, n);
 	check_repaired(w, n);
 	check_hidden(w, n);
-	if (n->engine && w->now - n->up_since > 120 * US && charon_join_lives(w, n))
+	if (n->engine && w->core.now - n->up_since > 120 * US && charon_join_lives(w, n))
 		broken(w, "rule 8", "%s: a join SA lives on", n->name);
 	if (n->engine && engine_memory(n->engine) >
 	                         73728 + (w->is_signed ? 65536 : 0) + 4096 * (size_t)w->n_nodes)
@@ -304,7 +304,7 @@ static void check_theirs(struct world *w, struct node *n, const struct engine_te
 void check_terminate(struct world *w, struct node *n, const struct engine_terminate *t)
 {
 	check_theirs(w, n, t);
-	if (!n->engine || !n->down_since || w->now - n->up_since > SLOW_US ||
+	if (!n->engine || !n->down_since || w->core.now - n->up_since > SLOW_US ||
 	        n->asked_at >= n->up_since || n->key_at >= n->down_since - SLOW_US)
 		return;
 	for (size_t i = 0; i < n->charon.n_sas; i++) {
@@ -422,7 +422,7 @@ static void settled_records(struct world *w, struct node *n)
 	struct engine_peer_view v;
 
 	for (size_t i = 0; !engine_peer_at(n->engine, i, &v); i++)
-		if (v.state == ENGINE_PEER_REVOKING && w->now - v.since.mono_us > 60 * US)
+		if (v.state == ENGINE_PEER_REVOKING && w->core.now - v.since.mono_us > 60 * US)
 			unsettled(w, n, v.name, "is still revoking");
 }
 
@@ -438,7 +438,7 @@ static void settled_names(struct world *w, struct node *n)
 void check_settled(struct world *w)
 {
 	join_settled(w);
-	for (int i = 0; i < w->n_nodes && !w->rule; i++) {
+	for (int i = 0; i < w->n_nodes && !w->core.rule; i++) {
 		struct node *n = &w->nodes[i];
 		struct engine_view v;
 
@@ -459,7 +459,7 @@ void check_settled(struct world *w)
 			if (!strcmp(n->charon.sas[j].conn, "(unnamed)") ||
 			        !strcmp(n->charon.sas[j].conn, "ovl.nobody"))
 				unsettled(w, n, NULL, "has an SA of nobody");
-		for (int j = 0; j < w->n_nodes && !w->rule; j++)
+		for (int j = 0; j < w->n_nodes && !w->core.rule; j++)
 			if (j != i)
 				settled_pair(w, n, &w->nodes[j]);
 	}

@@ -66,13 +66,13 @@ static void idle(struct world *w, struct node *n)
 static void traffic(struct world *w, struct node *n, void *data)
 {
 	(void)data;
-	if (w->now > w->end - LAST_US)
+	if (w->core.now > w->core.end - LAST_US)
 		return;
 	if (n->charon.up && chance(w, 0.7))
 		packet(w, n);
 	else if (n->charon.up)
 		idle(w, n);
-	at(w, w->now + rnd_us(w, 100000, 20 * US), n, traffic, NULL);
+	at(w, w->core.now + rnd_us(w, 100000, 20 * US), n, traffic, NULL);
 }
 
 void demand_start(struct world *w)

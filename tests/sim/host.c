@@ -8,7 +8,7 @@
 
 struct engine_time host_time(const struct world *w, const struct node *n)
 {
-	return (struct engine_time){w->now, EPOCH_S + (w->now + n->wall_skew_us) / US};
+	return (struct engine_time){w->core.now, EPOCH_S + (w->core.now + n->wall_skew_us) / US};
 }
 
 static void tick(struct world *w, struct node *n, void *data)
@@ -16,7 +16,7 @@ static void tick(struct world *w, struct node *n, void *data)
 	struct engine_event ev = {.type = ENGINE_EV_TICK};
 	(void)data;
 
-	if (!n->engine || n->tick_at != w->now)
+	if (!n->engine || n->tick_at != w->core.now)
 		return;
 	n->tick_at = 0;
 	host_event(w, n, &ev);
@@ -70,7 +70,7 @@ static void resolve(struct world *w, struct node *n, const struct engine_effect 
 	if (trouble(w, 0.2))
 		a.error = -1;
 	if (!trouble(w, 0.05))
-		at(w, w->now + rnd_us(w, 1000, 2 * US), n, resolved, dup_mem(&a, sizeof(a)));
+		at(w, w->core.now + rnd_us(w, 1000, 2 * US), n, resolved, dup_mem(&a, sizeof(a)));
 }
 
 static void carry_out(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -100,7 +100,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_PLANE:
 		error = kernel_do(w, n, fx);
 		if (!trouble(w, error ? 0.4 : 0.02))
-			host_result(w, n, w->now + rnd_us(w, 100, late), fx->id, error);
+			host_result(w, n, w->core.now + rnd_us(w, 100, late), fx->id, error);
 		return;
 	case ENGINE_FX_RESOLVE:
 		resolve(w, n, fx);
@@ -137,7 +137,7 @@ static void clocks_set(struct world *w, struct node *n, struct clocks now)
 	        c->present - now.present > US) {
 		memmove(&n->former[1], &n->former[0], (FORMER_MAX - 1) * sizeof(n->former[0]));
 		n->former[0] = *c;
-		n->former[0].until = w->now;
+		n->former[0].until = w->core.now;
 	}
 	*c = now;
 }
@@ -159,8 +159,8 @@ void host_learn_issue(struct world *w, struct node *n, int64_t issued_s)
 {
 	struct clocks c = n->clocks;
 
-	if (issued_s * US - w->now > c.trusted)
-		c.trusted = issued_s * US - w->now;
+	if (issued_s * US - w->core.now > c.trusted)
+		c.trusted = issued_s * US - w->core.now;
 	clocks_set(w, n, c);
 }
 
@@ -171,9 +171,9 @@ void host_event(struct world *w, struct node *n, struct engine_event *ev)
 	int64_t wake;
 
 	ev->now = host_time(w, n);
-	trace(w, (uint64_t)w->now);
+	trace(w, (uint64_t)w->core.now);
 	trace(w, ((uint64_t)n->index << 8) | ev->type);
-	learn_time(w, n, ev->now.wall_s * US - w->now);
+	learn_time(w, n, ev->now.wall_s * US - w->core.now);
 	if (engine_step(n->engine, ev, &out))
 		broken(w, "rule 8", "%s: engine_step failed", n->name);
 	for (size_t i = 0; i < out.n; i++)
@@ -184,11 +184,11 @@ void host_event(struct world *w, struct node *n, struct engine_event *ev)
 	if (memory > w->memory_max)
 		w->memory_max = memory;
 	wake = engine_next_wakeup(n->engine);
-	n->spins = wake <= w->now ? n->spins + 1 : 0;
+	n->spins = wake <= w->core.now ? n->spins + 1 : 0;
 	if (n->spins > 100)
 		broken(w, "rule 8", "%s: the engine spins", n->name);
-	if (wake <= w->now)
-		wake = w->now + 1;
+	if (wake <= w->core.now)
+		wake = w->core.now + 1;
 	if (wake != ENGINE_NEVER && (!n->tick_at || wake < n->tick_at)) {
 		n->tick_at = wake;
 		at(w, wake, n, tick, NULL);
@@ -202,7 +202,7 @@ void host_fw_seen(struct world *w, struct node *n, void *data)
 	if (!n->engine || n->epoch != *(uint64_t *)data)
 		return;
 	ev.firewall.seen = !n->kernel.table              ? ENGINE_FW_MISSING
-	                   : n->up_since == w->now       ? ENGINE_FW_UNKNOWN
+	                   : n->up_since == w->core.now  ? ENGINE_FW_UNKNOWN
 	                   : n->kernel.broken_since >= 0 ? ENGINE_FW_FOREIGN
 	                                                 : ENGINE_FW_AS_LEFT;
 	host_event(w, n, &ev);
@@ -227,7 +227,7 @@ static void told_charon(struct world *w, struct node *n, void *data)
 void host_tell_charon(struct world *w, struct node *n)
 {
 	if (n->engine)
-		at(w, w->now + rnd_us(w, 1000, 50000), n, told_charon, dup_mem(&n->epoch, 8));
+		at(w, w->core.now + rnd_us(w, 1000, 50000), n, told_charon, dup_mem(&n->epoch, 8));
 }
 
 void host_hold(struct world *w, struct node *n, const struct policy *p)
@@ -235,13 +235,13 @@ void host_hold(struct world *w, struct node *n, const struct policy *p)
 	if (n->n_held && !memcmp(n->held[n->n_held - 1].policy->digest, p->digest, 32))
 		return;
 	if (n->n_held)
-		n->held[n->n_held - 1].to = w->now;
+		n->held[n->n_held - 1].to = w->core.now;
 	if (n->n_held == HELD_MAX) {
 		policy_unref(n->held[0].policy);
 		memmove(&n->held[0], &n->held[1], (HELD_MAX - 1) * sizeof(n->held[0]));
 		n->n_held--;
 	}
-	n->held[n->n_held++] = (struct held){policy_ref(p), w->now, INT64_MAX};
+	n->held[n->n_held++] = (struct held){policy_ref(p), w->core.now, INT64_MAX};
 }
 
 void host_read_files(struct world *w, struct node *n, void *data)
@@ -267,8 +267,8 @@ void host_start(struct world *w, struct node *n)
 		abort();
 	n->epoch++;
 	n->tick_at = 0;
-	clocks_set(w, n, (struct clocks){.trusted = n->floor_s * US - w->now});
-	n->up_since = w->now;
+	clocks_set(w, n, (struct clocks){.trusted = n->floor_s * US - w->core.now});
+	n->up_since = w->core.now;
 	charon_show(n); /* overlayd cannot know what it never saw in a list */
 	say(w, n, "overlayd starts");
 	if (w->is_signed)
@@ -278,7 +278,7 @@ void host_start(struct world *w, struct node *n)
 	if (n->files)
 		host_read_files(w, n, NULL);
 	join_start(w, n);
-	at(w, w->now, n, host_fw_seen, dup_mem(&n->epoch, 8));
+	at(w, w->core.now, n, host_fw_seen, dup_mem(&n->epoch, 8));
 	if (n->charon.up)
 		host_tell_charon(w, n);
 }
@@ -294,6 +294,6 @@ void host_kill(struct world *w, struct node *n)
 	engine_free(n->engine);
 	n->engine = NULL;
 	n->serves = false;
-	n->down_since = w->now;
+	n->down_since = w->core.now;
 	say(w, n, "overlayd is killed");
 }

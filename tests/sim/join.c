@@ -160,7 +160,7 @@ static void arrived(struct world *w, struct node *n, void *data)
 	}
 	a->sa = charon_join_begin(w, n, a->from, &a->inner);
 	if (!trouble(w, 0.1))
-		at(w, w->now + rnd_us(w, 1, 20000), n, called, dup_mem(data, 8));
+		at(w, w->core.now + rnd_us(w, 1, 20000), n, called, dup_mem(data, 8));
 }
 
 static void ask(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -185,8 +185,8 @@ static void ask(struct world *w, struct node *n, const struct engine_effect *fx)
 	}
 	sign(n, a, &want->cluster_key, &want->key);
 	w->n_asks++;
-	at(w, w->now + rnd_us(w, 5 * US, 19 * US), n, gave_up, dup_mem(&call, 8));
-	at(w, w->now + rnd_us(w, 1000, US), seed, arrived, dup_mem(&call, 8));
+	at(w, w->core.now + rnd_us(w, 5 * US, 19 * US), n, gave_up, dup_mem(&call, 8));
+	at(w, w->core.now + rnd_us(w, 1000, US), seed, arrived, dup_mem(&call, 8));
 }
 
 /* ---- the seed's host ---- */
@@ -264,7 +264,7 @@ static void say_answer(struct world *w, struct node *n, const struct engine_join
 	if (trouble(w, 0.1))
 		free(p); /* the connection broke */
 	else
-		at(w, w->now + rnd_us(w, 1000, US), n, posted, p);
+		at(w, w->core.now + rnd_us(w, 1000, US), n, posted, p);
 }
 
 /* The admin sees it, and compares fingerprints. */
@@ -301,7 +301,7 @@ static void kept(struct world *w, struct node *n, void *data)
 		n->stranger = false;
 	else
 		n->ticket = false;
-	host_result(w, n, w->now, k->id, 0);
+	host_result(w, n, w->core.now, k->id, 0);
 }
 
 static void keep(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -313,9 +313,9 @@ static void keep(struct world *w, struct node *n, const struct engine_effect *fx
 	if (!k.key && (n->stranger || n->disk < 0))
 		broken(w, "rule 9", "%s: it forgets its ticket before it keeps the rest", n->name);
 	if (trouble(w, 0.2))
-		host_result(w, n, w->now + 1000, fx->id, -ENOSPC);
+		host_result(w, n, w->core.now + 1000, fx->id, -ENOSPC);
 	else
-		at(w, w->now + rnd_us(w, 1000, 50000), n, kept, dup_mem(&k, sizeof(k)));
+		at(w, w->core.now + rnd_us(w, 1000, 50000), n, kept, dup_mem(&k, sizeof(k)));
 }
 
 static void serve(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -331,7 +331,7 @@ static void serve(struct world *w, struct node *n, const struct engine_effect *f
 	if (!error && !n->serves)
 		charon_join_end_all(w, n);
 	if (!trouble(w, 0.02))
-		host_result(w, n, w->now + rnd_us(w, 1000, 20000), fx->id, error);
+		host_result(w, n, w->core.now + rnd_us(w, 1000, 20000), fx->id, error);
 }
 
 void join_do(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -345,7 +345,7 @@ void join_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	} else if (fx->type == ENGINE_FX_JOIN_ANSWER) {
 		say_answer(w, n, &fx->join_answer);
 		if (fx->join_answer.answer.status == JOIN_PENDING)
-			at(w, w->now + rnd_us(w, US, 60 * US), n, approve, NULL);
+			at(w, w->core.now + rnd_us(w, US, 60 * US), n, approve, NULL);
 	} else if (fx->type == ENGINE_FX_JOIN_STOP) {
 		for (size_t i = 0; i < ASK_MAX; i++)
 			if (w->joins->asks[i].id == fx->join_stop &&
@@ -364,7 +364,7 @@ static void tickets(struct world *w, struct node *n, void *data)
 	if (!n->stranger)
 		return;
 	ticket_new(w, n, NULL);
-	at(w, w->now + rnd_us(w, 20 * US, 200 * US), n, tickets, NULL);
+	at(w, w->core.now + rnd_us(w, 20 * US, 200 * US), n, tickets, NULL);
 }
 
 void join_mode(struct world *w)
@@ -400,7 +400,7 @@ void join_calm(struct world *w)
 	}
 	if (!seed)
 		admin_make_seed(w, n->index);
-	at(w, w->now + 90 * US, n, ticket_new, NULL);
+	at(w, w->core.now + 90 * US, n, ticket_new, NULL);
 }
 
 void join_settled(struct world *w)
@@ -412,7 +412,7 @@ void join_settled(struct world *w)
 	if (!w->joins)
 		return;
 	engine_join_look(n->engine, &v);
-	if (n->stranger && m->in && (!m->until || m->until > EPOCH_S + w->now / US))
+	if (n->stranger && m->in && (!m->until || m->until > EPOCH_S + w->core.now / US))
 		broken(w, "settle", "%s: it is a member, and has not got in: %s", n->name, v.text);
 	if (!n->stranger && n->ticket)
 		broken(w, "settle", "%s: it keeps a ticket that it does not need", n->name);

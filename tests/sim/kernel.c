@@ -154,7 +154,7 @@ void kernel_expire(struct world *w, struct node *n)
 	struct fkernel *k = &n->kernel;
 
 	for (size_t i = 0; i < k->n_elems;) {
-		if (k->elems[i].expires <= w->now)
+		if (k->elems[i].expires <= w->core.now)
 			elem_drop(k, i);
 		else
 			i++;
@@ -167,7 +167,7 @@ void kernel_stranger(struct world *w, struct node *n)
 	struct fkernel *k = &n->kernel;
 
 	if (k->broken_since < 0)
-		k->broken_since = w->now;
+		k->broken_since = w->core.now;
 	switch (rnd_below(w, 3)) {
 	case 0:
 		k->table = false;
@@ -184,5 +184,6 @@ void kernel_stranger(struct world *w, struct node *n)
 	}
 	say(w, n, "a stranger changes the firewall");
 	if (n->engine)
-		at(w, w->now + rnd_us(w, 1000, 400000), n, host_fw_seen, dup_mem(&n->epoch, 8));
+		at(w, w->core.now + rnd_us(w, 1000, 400000), n, host_fw_seen,
+		        dup_mem(&n->epoch, 8));
 }

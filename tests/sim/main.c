@@ -54,12 +54,11 @@ static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 	bool ok;
 
 	memset(w, 0, sizeof(*w));
-	w->seed = w->rng = seed;
-	w->trace = 0xcbf29ce484222325ULL;
+	core_init(&w->core, seed);
 	w->n_nodes = o->nodes;
-	w->verbose = o->verbose;
-	w->end = (int64_t)(o->hours * 3600 * (double)US) + QUIET_US;
-	w->quiet = w->end - QUIET_US;
+	w->core.verbose = o->verbose;
+	w->core.end = (int64_t)(o->hours * 3600 * (double)US) + QUIET_US;
+	w->core.quiet = w->core.end - QUIET_US;
 	for (int i = 0; i < w->n_nodes; i++)
 		node_init(w, i);
 	if (seed % 3 == 0) /* the admin signs, and sessions carry it */
@@ -69,7 +68,7 @@ static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 	admin_start(w);
 	trouble_start(w);
 	ok = world_run(w);
-	trace(w, w->rng);
+	trace(w, w->core.rng);
 	world_free(w);
 	return ok;
 }
@@ -78,9 +77,10 @@ static void report(const struct options *o, const struct world *w)
 {
 	printf("seed %llu, step %llu, %.3f s: %s broken: %s\n"
 	       "replay: build/tests/sim --seed %llu --nodes %d --hours %g%s%s --verbose\n",
-	        (unsigned long long)w->seed, (unsigned long long)w->steps, (double)w->now / US,
-	        w->rule, w->what, (unsigned long long)w->seed, o->nodes, o->hours,
-	        o->impair ? " --impair " : "", o->impair ? o->impair : "");
+	        (unsigned long long)w->core.seed, (unsigned long long)w->core.steps,
+	        (double)w->core.now / US, w->core.rule, w->core.what,
+	        (unsigned long long)w->core.seed, o->nodes, o->hours, o->impair ? " --impair " : "",
+	        o->impair ? o->impair : "");
 }
 
 static int run_seeds(const struct options *o)
@@ -95,19 +95,19 @@ static int run_seeds(const struct options *o)
 			report(o, &w);
 			return 1;
 		}
-		steps += w.steps;
+		steps += w.core.steps;
 		n_signed += w.is_signed;
 		by_session += w.n_by_session;
 		n_joins += w.n_asks > 0;
 		joined += w.n_joined;
 		lies += w.n_lies;
-		last = w.trace;
-		trace_all = trace_all * 31 + w.trace;
+		last = w.core.trace;
+		trace_all = trace_all * 31 + w.core.trace;
 	}
-	if (!run_one(o, o->seed + o->seeds - 1, &w) || w.trace != last) {
+	if (!run_one(o, o->seed + o->seeds - 1, &w) || w.core.trace != last) {
 		printf("seed %llu does not replay: trace %016llx, then %016llx\n",
-		        (unsigned long long)w.seed, (unsigned long long)last,
-		        (unsigned long long)w.trace);
+		        (unsigned long long)w.core.seed, (unsigned long long)last,
+		        (unsigned long long)w.core.trace);
 		return 1;
 	}
 	if (n_signed > 4 && !by_session) {
@@ -162,7 +162,7 @@ static int run_impairments(struct options *o)
 			        (unsigned long long)o->seeds);
 		else
 			printf("%-26s caught at seed %llu by %s: %s\n", impairments[i],
-			        (unsigned long long)(o->seed + s), w.rule, w.what);
+			        (unsigned long long)(o->seed + s), w.core.rule, w.core.what);
 	}
 	return missed ? 1 : 0;
 }

@@ -137,7 +137,7 @@ static void session_break(struct world *w, struct fsession *s)
 		struct side t = {s, i};
 
 		if (s->known[i])
-			at(w, w->now + rnd_us(w, 1000, trouble(w, 0.3) ? 15 * US : US),
+			at(w, w->core.now + rnd_us(w, 1000, trouble(w, 0.3) ? 15 * US : US),
 			        &w->nodes[s->end[i]], went_down, dup_mem(&t, sizeof(t)));
 	}
 }
@@ -149,12 +149,12 @@ static void sweep(struct world *w, struct node *n, void *data)
 	for (struct fsession *s = w->sessions; s; s = s->next)
 		if (!s->broken && !session_path(w, s->end[0], s->end[1]))
 			session_break(w, s);
-	at(w, w->now + 2 * US, n, sweep, NULL);
+	at(w, w->core.now + 2 * US, n, sweep, NULL);
 }
 
 static int64_t arrival(struct world *w, struct fsession *s, int to)
 {
-	int64_t when = w->now + rnd_us(w, 200, trouble(w, 0.03) ? 3 * US : 30000);
+	int64_t when = w->core.now + rnd_us(w, 200, trouble(w, 0.03) ? 3 * US : 30000);
 
 	if (when <= s->floor[to])
 		when = s->floor[to] + 1;
@@ -296,7 +296,7 @@ static void note_send(struct world *w, struct node *n, const struct engine_note_
 	if (!o || trouble(w, 0.2))
 		return;
 	for (int i = 0; i < 1 + trouble(w, 0.1); i++)
-		at(w, w->now + rnd_us(w, 200, 50000), o, note_in, dup_mem(&l, sizeof(l)));
+		at(w, w->core.now + rnd_us(w, 200, 50000), o, note_in, dup_mem(&l, sizeof(l)));
 }
 
 /* ---- bundles ---- */
@@ -322,7 +322,7 @@ static void stored(struct world *w, struct node *n, void *data)
 		return;
 	if (!s->error)
 		n->disk = s->bundle;
-	host_result(w, n, w->now, s->id, s->error);
+	host_result(w, n, w->core.now, s->id, s->error);
 }
 
 static void store(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -338,7 +338,7 @@ static void store(struct world *w, struct node *n, const struct engine_effect *f
 		return;
 	}
 	s.error = trouble(w, 0.2) ? -ENOSPC : 0;
-	at(w, w->now + rnd_us(w, 1000, 50000), n, stored, dup_mem(&s, sizeof(s)));
+	at(w, w->core.now + rnd_us(w, 1000, 50000), n, stored, dup_mem(&s, sizeof(s)));
 }
 
 void session_do(struct world *w, struct node *n, const struct engine_effect *fx)
@@ -410,7 +410,7 @@ void session_publish(struct world *w, int64_t within)
 		abort();
 	b = &w->bundles[w->n_bundles++];
 	if (bundle_make(w->policy, index ? &w->bundles[index - 1].head : NULL,
-	            EPOCH_S + w->now / US, &text, &len, err, sizeof(err)) ||
+	            EPOCH_S + w->core.now / US, &text, &len, err, sizeof(err)) ||
 	        bundle_seal(text, len, &w->secret, &b->file, &b->len, err, sizeof(err)) ||
 	        bundle_head_read(text, len, &b->head, err, sizeof(err))) {
 		fprintf(stderr, "sim: %s\n", err);
@@ -419,7 +419,7 @@ void session_publish(struct world *w, int64_t within)
 	free(text);
 	memcpy(b->policy, w->policy->digest, 32);
 	for (int i = 0; i < w->n_nodes; i++)
-		at(w, w->now + (i == first ? 1000 : rnd_us(w, within, within + 60 * US)),
+		at(w, w->core.now + (i == first ? 1000 : rnd_us(w, within, within + 60 * US)),
 		        &w->nodes[i], given, dup_mem(&index, sizeof(index)));
 }
 

@@ -5,7 +5,8 @@
  * step the safety rules are checked against what the fakes would really let pass (check.c); once
  * the trouble stops everything must come to the desired state.
  *
- *	world.c    events in order of time, random numbers, trace
+ *	core.c     events in order of time, random numbers, trace; simcluster has them too
+ *	world.c    all of it
  *	admin.c    policies, written as text
  *	charon.c   connections, SAs, and the network between
  *	kernel.c   the table and its elements
@@ -21,6 +22,7 @@
 #define TESTS_SIM_SIM_H
 
 #include "engine/engine.h"
+#include "tests/sim/core.h"
 
 #define NODES_MAX 12
 #define KEYS_MAX 24 /* of one node, one after the other */
@@ -31,10 +33,6 @@
 #define RULES 6
 #define FOREIGN "office-vpn" /* somebody else's connection */
 #define EVIL 1000            /* SA's other end is an impostor who holds an old key */
-
-struct world;
-struct node;
-typedef void event_fn(struct world *w, struct node *n, void *data);
 
 struct fconn {
 	char name[ENGINE_CONN_MAX];
@@ -156,9 +154,7 @@ struct member { /* as the admin sees a node */
 };
 
 struct world {
-	uint64_t seed, rng, trace;
-	int64_t now, end, quiet;
-	uint64_t steps, n_events;
+	struct core core;
 	int n_nodes;
 	struct node nodes[NODES_MAX];
 	struct member members[NODES_MAX];
@@ -167,12 +163,6 @@ struct world {
 	enum policy_mesh mesh;
 	uint64_t serial;
 	const struct policy *policy; /* the admin's latest */
-	bool calm;                   /* trouble is over */
-	bool verbose;
-	struct event *heap;
-	size_t n_heap, cap_heap;
-	const char *rule; /* broken */
-	char what[512];
 	size_t memory_max;
 	bool is_signed; /* there is a cluster key, and the admin signs */
 	struct minisign_secret secret;
@@ -184,25 +174,9 @@ struct world {
 	uint64_t n_asks, n_lies, n_joined;
 };
 
-#define US 1000000LL
-#define EPOCH_S 1767225600LL /* the simulated wall clock begins: 2026-01-01 */
-
 /* world.c */
-uint64_t rnd(struct world *w);
-uint64_t rnd_below(struct world *w, uint64_t n);
-bool chance(struct world *w, double p); /* never once calm, if it stands for trouble */
-bool trouble(struct world *w, double p);
-int64_t rnd_us(struct world *w, int64_t lo, int64_t hi);
-void at(struct world *w, int64_t when, struct node *n, event_fn *fn, void *data); /* frees data */
 bool world_run(struct world *w);
 void world_free(struct world *w);
-void trace(struct world *w, uint64_t v);
-void trace_str(struct world *w, const char *s);
-void broken(struct world *w, const char *rule, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
-void say(struct world *w, const struct node *n, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
-void *dup_mem(const void *p, size_t n);
 bool same_addr(const struct policy_addr *a, const struct policy_addr *b);
 
 /* admin.c */

@@ -19,7 +19,7 @@ static void charon_revive(struct world *w, struct node *n, void *data)
 static void strike(struct world *w, struct node *n, void *data)
 {
 	(void)data;
-	if (w->calm)
+	if (w->core.calm)
 		return;
 	switch (rnd_below(w, 15)) {
 	case 0:
@@ -27,14 +27,14 @@ static void strike(struct world *w, struct node *n, void *data)
 		break;
 	case 1:
 		host_kill(w, n);
-		at(w, w->now + (chance(w, 0.7) ? 100000 : rnd_us(w, US, 300 * US)), n, revive,
+		at(w, w->core.now + (chance(w, 0.7) ? 100000 : rnd_us(w, US, 300 * US)), n, revive,
 		        NULL);
 		break;
 	case 2:
 		if (!n->charon.up)
 			break;
 		charon_kill(w, n);
-		at(w, w->now + rnd_us(w, 200000, 20 * US), n, charon_revive, NULL);
+		at(w, w->core.now + rnd_us(w, 200000, 20 * US), n, charon_revive, NULL);
 		break;
 	case 3:
 		if (n->engine)
@@ -80,7 +80,7 @@ static void strike(struct world *w, struct node *n, void *data)
 		if (n->engine && chance(w, 0.3)) {
 			struct engine_event ev = {.type = ENGINE_EV_RECONNECT};
 
-			n->asked_at = w->now;
+			n->asked_at = w->core.now;
 			host_event(w, n, &ev);
 		}
 		break;
@@ -90,17 +90,17 @@ static void strike(struct world *w, struct node *n, void *data)
 static void strikes(struct world *w, struct node *n, void *data)
 {
 	(void)data;
-	if (w->calm)
+	if (w->core.calm)
 		return;
 	strike(w, &w->nodes[rnd_below(w, (uint64_t)w->n_nodes)], NULL);
-	at(w, w->now + rnd_us(w, 100000, chance(w, 0.5) ? 4 * US : 60 * US), n, strikes, NULL);
+	at(w, w->core.now + rnd_us(w, 100000, chance(w, 0.5) ? 4 * US : 60 * US), n, strikes, NULL);
 }
 
 static void calm(struct world *w, struct node *n, void *data)
 {
 	(void)n;
 	(void)data;
-	w->calm = true;
+	w->core.calm = true;
 	say(w, NULL, "the trouble is over");
 	for (int i = 0; i < w->n_nodes; i++) {
 		w->nodes[i].wall_skew_us = 0;
@@ -129,5 +129,5 @@ void trouble_start(struct world *w)
 		at(w, rnd_us(w, 0, 5 * US), &w->nodes[i], born, NULL);
 	demand_start(w);
 	at(w, 10 * US, NULL, strikes, NULL);
-	at(w, w->quiet, NULL, calm, NULL);
+	at(w, w->core.quiet, NULL, calm, NULL);
 }

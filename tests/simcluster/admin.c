@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void member_print(struct swarm *w, FILE *f, int i)
+static void member_print(struct world *w, FILE *f, int i)
 {
 	char key[96];
 	int a = i + 1;
@@ -20,7 +20,7 @@ static void member_print(struct swarm *w, FILE *f, int i)
 	        w->nodes[i].seed ? ", seed" : "");
 }
 
-static char *policy_write(struct swarm *w, uint64_t serial)
+static char *policy_write(struct world *w, uint64_t serial)
 {
 	char *text = NULL;
 	size_t len = 0;
@@ -54,7 +54,7 @@ static struct policy *policy_read(char *text)
 	return p;
 }
 
-static struct signed_bundle *bundle_new(struct swarm *w)
+static struct signed_bundle *bundle_new(struct world *w)
 {
 	struct signed_bundle *b;
 
@@ -67,12 +67,12 @@ static struct signed_bundle *bundle_new(struct swarm *w)
 	return b;
 }
 
-int admin_sign(struct swarm *w, int base, uint64_t serial, bool genuine)
+int admin_sign(struct world *w, int base, uint64_t serial, bool genuine)
 {
 	struct bundle_head parent;
 	struct policy *p = policy_read(policy_write(w, serial));
 	struct signed_bundle *b = bundle_new(w);
-	int64_t issued = EPOCH_S + w->now / US;
+	int64_t issued = EPOCH_S + w->core.now / US;
 	char err[BUNDLE_ERROR_MAX], *text;
 
 	if (base >= 0) {
@@ -97,7 +97,7 @@ int admin_sign(struct swarm *w, int base, uint64_t serial, bool genuine)
 	return (int)w->n_bundles - 1;
 }
 
-int bundle_find(const struct swarm *w, const uint8_t digest[32])
+int bundle_find(const struct world *w, const uint8_t digest[32])
 {
 	for (int i = (int)w->n_bundles - 1; i >= 0; i--)
 		if (w->bundles[i].genuine && !memcmp(w->bundles[i].head.digest, digest, 32))
@@ -105,7 +105,7 @@ int bundle_find(const struct swarm *w, const uint8_t digest[32])
 	return -1;
 }
 
-int bundle_same(const struct swarm *w, const char *file, size_t len)
+int bundle_same(const struct world *w, const char *file, size_t len)
 {
 	for (int i = (int)w->n_bundles - 1; i >= 0; i--)
 		if (w->bundles[i].genuine && w->bundles[i].len == len &&
@@ -114,7 +114,7 @@ int bundle_same(const struct swarm *w, const char *file, size_t len)
 	return -1;
 }
 
-int bundle_newest(const struct swarm *w)
+int bundle_newest(const struct world *w)
 {
 	int best = -1;
 
@@ -125,7 +125,7 @@ int bundle_newest(const struct swarm *w)
 	return best;
 }
 
-void admin_give(struct swarm *w, struct node *n, int bundle)
+void admin_give(struct world *w, struct node *n, int bundle)
 {
 	if (!n->cl)
 		return;
@@ -137,7 +137,7 @@ void admin_give(struct swarm *w, struct node *n, int bundle)
 }
 
 /* Revokes a member or two, hostile ones too, or approves who was revoked. */
-static void members_change(struct swarm *w)
+static void members_change(struct world *w)
 {
 	int times = (int)rnd_below(w, 3);
 
@@ -153,7 +153,7 @@ static void members_change(struct swarm *w)
 	w->in[0] = true;
 }
 
-void admin_change(struct swarm *w, struct node *n)
+void admin_change(struct world *w, struct node *n)
 {
 	uint64_t serial = n->force < 0 ? 1 : w->bundles[n->force].head.serial + 1;
 	int was = n->force, b;
@@ -170,7 +170,7 @@ void admin_change(struct swarm *w, struct node *n)
 		        n->name, (unsigned long long)serial);
 }
 
-void admin_start(struct swarm *w)
+void admin_start(struct world *w)
 {
 	sign_make_cluster_key(w, &w->key);
 	sign_make_cluster_key(w, &w->other_key);
@@ -179,7 +179,7 @@ void admin_start(struct swarm *w)
 	w->local = policy_read(policy_write(w, 1));
 }
 
-void admin_end(struct swarm *w)
+void admin_end(struct world *w)
 {
 	for (size_t i = 0; i < w->n_bundles; i++)
 		free(w->bundles[i].file);

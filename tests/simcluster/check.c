@@ -36,7 +36,7 @@ static void said(struct node *n, int bundle)
 	n->said[bundle] = 1;
 }
 
-static void comes_into_force(struct swarm *w, struct node *n, int now)
+static void comes_into_force(struct world *w, struct node *n, int now)
 {
 	const struct signed_bundle *b = &w->bundles[now];
 	unsigned long long serial = b->head.serial;
@@ -56,13 +56,13 @@ static void comes_into_force(struct swarm *w, struct node *n, int now)
 	say(w, n, "serial %llu (bundle %d) is in force", serial, now);
 	trace(w, (uint64_t)now);
 	if (now == w->final) {
-		n->converged_at = w->now;
-		if (!n->evil && w->now - w->final_at > w->slowest_us)
-			w->slowest_us = w->now - w->final_at;
+		n->converged_at = w->core.now;
+		if (!n->evil && w->core.now - w->final_at > w->slowest_us)
+			w->slowest_us = w->core.now - w->final_at;
 	}
 }
 
-static void check_force(struct swarm *w, struct node *n, const struct engine_bundle_view *v)
+static void check_force(struct world *w, struct node *n, const struct engine_bundle_view *v)
 {
 	int now = v->head.serial ? bundle_find(w, v->head.digest) : -1;
 
@@ -77,7 +77,7 @@ static void check_force(struct swarm *w, struct node *n, const struct engine_bun
 		broken(w, "rule 4", "%s: no bundle is in force any more", n->name);
 	if (now >= 0 && now != n->force)
 		comes_into_force(w, n, now);
-	if (w->rule || now < 0)
+	if (w->core.rule || now < 0)
 		return;
 	if (!n->policy || memcmp(n->policy->digest, w->bundles[now].policy_digest, 32))
 		broken(w, "rule 3", "%s: it does not act by the policy of serial %llu", n->name,
@@ -88,7 +88,7 @@ static void check_force(struct swarm *w, struct node *n, const struct engine_bun
 }
 
 /* What it believes of others, they have said. */
-static void check_views(struct swarm *w, struct node *n)
+static void check_views(struct world *w, struct node *n)
 {
 	struct engine_member_view m;
 	const struct node *o;
@@ -107,25 +107,25 @@ static void check_views(struct swarm *w, struct node *n)
 }
 
 /* Whatever comes in, what goes out in ten seconds is in proportion. */
-static void check_rate(struct swarm *w, struct node *n)
+static void check_rate(struct world *w, struct node *n)
 {
 	uint64_t in, out, changes;
 
-	if (w->now - n->rate_from < WINDOW_US)
+	if (w->core.now - n->rate_from < WINDOW_US)
 		return;
 	in = n->traffic.in + n->traffic.notes_in - n->window.in - n->window.notes_in;
 	out = n->traffic.out + n->traffic.notes_out - n->window.out - n->window.notes_out;
 	changes = n->changes - n->window_changes;
 	if (!n->evil && out > 40 + 2 * in + (2 + 2 * changes) * (8 + n->n_links))
 		broken(w, "rule 8", "%s: said %llu things in %lld s, heard %llu", n->name,
-		        (unsigned long long)out, (long long)((w->now - n->rate_from) / US),
+		        (unsigned long long)out, (long long)((w->core.now - n->rate_from) / US),
 		        (unsigned long long)in);
-	n->rate_from = w->now;
+	n->rate_from = w->core.now;
 	n->window = n->traffic;
 	n->window_changes = n->changes;
 }
 
-static void check_bounds(struct swarm *w, struct node *n)
+static void check_bounds(struct world *w, struct node *n)
 {
 	size_t memory = cluster_memory(n->cl), largest = 0;
 
@@ -142,7 +142,7 @@ static void check_bounds(struct swarm *w, struct node *n)
 }
 
 /* Looking counts the members, so where there are many it is done when there is something to see. */
-static bool is_due(struct swarm *w, struct node *n)
+static bool is_due(struct world *w, struct node *n)
 {
 	const char *file = NULL;
 	size_t len = 0;
@@ -152,14 +152,14 @@ static bool is_due(struct swarm *w, struct node *n)
 		file = NULL;
 	same = file == n->seen_file && n->force >= 0;
 	n->seen_file = file;
-	return !same || w->n_nodes <= MANY || w->steps % 64 == 0;
+	return !same || w->n_nodes <= MANY || w->core.steps % 64 == 0;
 }
 
-void check_step(struct swarm *w, struct node *n)
+void check_step(struct world *w, struct node *n)
 {
 	struct engine_bundle_view v;
 
-	if (w->rule)
+	if (w->core.rule)
 		return;
 	if (is_due(w, n)) {
 		cluster_look(n->cl, &v);
@@ -170,9 +170,9 @@ void check_step(struct swarm *w, struct node *n)
 }
 
 /* Rule 9: it is where its disk was. */
-void check_start(struct swarm *w, struct node *n)
+void check_start(struct world *w, struct node *n)
 {
-	if (!w->rule && n->force != n->disk)
+	if (!w->core.rule && n->force != n->disk)
 		broken(w, "rule 9",
 		        "%s: bundle %d was kept, and bundle %d is in force after a "
 		        "start",
@@ -182,7 +182,7 @@ void check_start(struct swarm *w, struct node *n)
 /* ---- what it does ---- */
 
 /* reached: it was told that it can; who opened a session to it may be known of before. */
-static bool may_speak(struct swarm *w, struct node *n, const char *peer, bool reached)
+static bool may_speak(struct world *w, struct node *n, const char *peer, bool reached)
 {
 	const struct node *o = node_by_name(w, peer);
 	const struct link *l = o ? link_find(w, n, o) : NULL;
@@ -194,7 +194,7 @@ static bool may_speak(struct swarm *w, struct node *n, const char *peer, bool re
 	return false;
 }
 
-static void check_message(struct swarm *w, struct node *n, const struct engine_session_fx *fx)
+static void check_message(struct world *w, struct node *n, const struct engine_session_fx *fx)
 {
 	const struct session_msg *m = fx->msg;
 	struct sess_end *e = net_end(w, n, fx->session);
@@ -223,7 +223,7 @@ static void check_message(struct swarm *w, struct node *n, const struct engine_s
 		        w->bundles[b].len);
 }
 
-static void check_open(struct swarm *w, struct node *n, const struct engine_session_fx *fx)
+static void check_open(struct world *w, struct node *n, const struct engine_session_fx *fx)
 {
 	const struct policy_peer *pp;
 	size_t extras = 0;
@@ -244,7 +244,7 @@ static void check_open(struct swarm *w, struct node *n, const struct engine_sess
 		broken(w, "rule 8", "%s: %zu sessions to members", n->name, extras);
 }
 
-void check_effect(struct swarm *w, struct node *n, const struct engine_effect *fx)
+void check_effect(struct world *w, struct node *n, const struct engine_effect *fx)
 {
 	if (fx->type == ENGINE_FX_SESSION_SEND)
 		check_message(w, n, &fx->session);
@@ -258,7 +258,7 @@ void check_effect(struct swarm *w, struct node *n, const struct engine_effect *f
 
 /* ---- the end ---- */
 
-static void settled_seeds(struct swarm *w, struct node *n)
+static void settled_seeds(struct world *w, struct node *n)
 {
 	struct engine_bundle_view v;
 	struct engine_member_view m;
@@ -280,7 +280,7 @@ static void settled_seeds(struct swarm *w, struct node *n)
 }
 
 /* Who asks any honest seed learns what each honest node has in force. */
-static void settled_views(struct swarm *w, struct node *n)
+static void settled_views(struct world *w, struct node *n)
 {
 	struct engine_member_view m;
 
@@ -295,13 +295,13 @@ static void settled_views(struct swarm *w, struct node *n)
 	}
 }
 
-void check_settled(struct swarm *w)
+void check_settled(struct world *w)
 {
 	bool honest_seed = false;
 
 	for (int s = 0; s < w->n_seeds; s++)
 		honest_seed |= !w->nodes[s].evil;
-	for (int i = 0; i < w->n_nodes && !w->rule; i++) {
+	for (int i = 0; i < w->n_nodes && !w->core.rule; i++) {
 		struct node *n = &w->nodes[i];
 
 		if (n->evil)

@@ -16,7 +16,7 @@ static const unsigned habits[] = {EVIL_WITHHOLD, EVIL_REPLAY, EVIL_CORRUPT, EVIL
         EVIL_GARBAGE, EVIL_BOAST, EVIL_FLOOD, EVIL_FORGE};
 #define N_HABITS (sizeof(habits) / sizeof(habits[0]))
 
-static unsigned habits_random(struct swarm *w)
+static unsigned habits_random(struct world *w)
 {
 	unsigned evil = 0;
 
@@ -26,7 +26,7 @@ static unsigned habits_random(struct swarm *w)
 }
 
 /* Of the seeds all, all but one, or some withhold; one member in ten is hostile. */
-void evil_choose(struct swarm *w)
+void evil_choose(struct world *w)
 {
 	int honest = (int)rnd_below(w, (uint64_t)w->n_seeds);
 
@@ -44,7 +44,7 @@ void evil_choose(struct swarm *w)
 		w->n_evil += w->nodes[i].evil != 0;
 }
 
-void evil_overhears(struct swarm *w, const struct session_msg *msg)
+void evil_overhears(struct world *w, const struct session_msg *msg)
 {
 	if (!w->overheard)
 		w->overheard = need(calloc(OVERHEARD_MAX, sizeof(*w->overheard)));
@@ -54,13 +54,13 @@ void evil_overhears(struct swarm *w, const struct session_msg *msg)
 		w->overheard[w->n_overheard++ % OVERHEARD_MAX] = msg->statement;
 }
 
-static void noise(struct swarm *w, void *p, size_t n)
+static void noise(struct world *w, void *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		((uint8_t *)p)[i] = (uint8_t)rnd(w);
 }
 
-static struct session_head head_boast(struct swarm *w)
+static struct session_head head_boast(struct world *w)
 {
 	struct session_head h = {.serial = rnd(w) >> rnd_below(w, 64)};
 
@@ -68,7 +68,7 @@ static struct session_head head_boast(struct swarm *w)
 	return h;
 }
 
-static struct session_head head_of(const struct swarm *w, int bundle)
+static struct session_head head_of(const struct world *w, int bundle)
 {
 	struct session_head h = {.serial = w->bundles[bundle].head.serial};
 
@@ -77,7 +77,7 @@ static struct session_head head_of(const struct swarm *w, int bundle)
 }
 
 /* Any that ever was, forged ones among them. */
-static void bundle_any(struct swarm *w, struct session_msg *m)
+static void bundle_any(struct world *w, struct session_msg *m)
 {
 	int b = (int)rnd_below(w, w->n_bundles);
 
@@ -89,7 +89,7 @@ static void bundle_any(struct swarm *w, struct session_msg *m)
 		m->head = head_of(w, b);
 }
 
-static void corrupt(struct swarm *w, struct session_msg *m)
+static void corrupt(struct world *w, struct session_msg *m)
 {
 	static uint8_t data[1 << 20];
 
@@ -103,7 +103,7 @@ static void corrupt(struct swarm *w, struct session_msg *m)
 	m->data = data;
 }
 
-static struct session_statement statement_forge(struct swarm *w)
+static struct session_statement statement_forge(struct world *w)
 {
 	struct session_statement s = {.kind = SESSION_APPLIED};
 	const struct node *victim = &w->nodes[rnd_below(w, (uint64_t)w->n_nodes)];
@@ -124,7 +124,7 @@ static struct session_statement statement_forge(struct swarm *w)
 	return s;
 }
 
-static void statements_forge(struct swarm *w, struct session_msg *m)
+static void statements_forge(struct world *w, struct session_msg *m)
 {
 	static struct session_statement list[8];
 
@@ -137,7 +137,7 @@ static void statements_forge(struct swarm *w, struct session_msg *m)
 }
 
 /* As if the last change had not come. */
-static bool hide(struct swarm *w, struct node *n, struct session_msg *m)
+static bool hide(struct world *w, struct node *n, struct session_msg *m)
 {
 	int old = -1;
 
@@ -155,7 +155,7 @@ static bool hide(struct swarm *w, struct node *n, struct session_msg *m)
 	return true;
 }
 
-bool evil_tampers(struct swarm *w, struct node *n, struct session_msg *m)
+bool evil_tampers(struct world *w, struct node *n, struct session_msg *m)
 {
 	if ((n->evil & EVIL_WITHHOLD) && !hide(w, n, m))
 		return false;
@@ -172,7 +172,7 @@ bool evil_tampers(struct swarm *w, struct node *n, struct session_msg *m)
 
 /* ---- what nobody made it say ---- */
 
-static void junk(struct swarm *w, struct session_msg *m)
+static void junk(struct world *w, struct session_msg *m)
 {
 	static uint8_t bytes[JUNK_MAX];
 
@@ -190,7 +190,7 @@ static void junk(struct swarm *w, struct session_msg *m)
 	m->data = bytes;
 }
 
-static void say_one(struct swarm *w, struct node *n, struct sess_end *e)
+static void say_one(struct world *w, struct node *n, struct sess_end *e)
 {
 	struct session_msg m = {0};
 	unsigned habit = habits[rnd_below(w, N_HABITS)] & n->evil;
@@ -214,7 +214,7 @@ static void say_one(struct swarm *w, struct node *n, struct sess_end *e)
 	net_inject(w, e, &m);
 }
 
-static struct sess_end *session_any(struct swarm *w, struct node *n)
+static struct sess_end *session_any(struct world *w, struct node *n)
 {
 	struct link *l = n->links[rnd_below(w, n->n_links)];
 
@@ -226,7 +226,7 @@ static struct sess_end *session_any(struct swarm *w, struct node *n)
 	return NULL;
 }
 
-static void note_one(struct swarm *w, struct node *n)
+static void note_one(struct world *w, struct node *n)
 {
 	struct link *l = n->links[rnd_below(w, n->n_links)];
 	struct session_head head = head_boast(w);
@@ -237,7 +237,7 @@ static void note_one(struct swarm *w, struct node *n)
 		net_note(w, n, &w->nodes[l->end[!link_side(l, n)]], &head);
 }
 
-static void act(struct swarm *w, struct node *n, void *data)
+static void act(struct world *w, struct node *n, void *data)
 {
 	struct sess_end *e;
 	int times = n->evil & EVIL_FLOOD && chance(w, 0.05) ? 300 : 1;
@@ -249,10 +249,11 @@ static void act(struct swarm *w, struct node *n, void *data)
 		say_one(w, n, e);
 	for (int i = 0; i < times && n->evil & (EVIL_BOAST | EVIL_FLOOD | EVIL_REPLAY); i++)
 		note_one(w, n);
-	at(w, w->now + rnd_us(w, 100000, 5 * US), n, act, dup_mem(&n->epoch, sizeof(n->epoch)));
+	at(w, w->core.now + rnd_us(w, 100000, 5 * US), n, act,
+	        dup_mem(&n->epoch, sizeof(n->epoch)));
 }
 
-void evil_start(struct swarm *w, struct node *n)
+void evil_start(struct world *w, struct node *n)
 {
-	at(w, w->now + rnd_us(w, 1000, 5 * US), n, act, dup_mem(&n->epoch, sizeof(n->epoch)));
+	at(w, w->core.now + rnd_us(w, 1000, 5 * US), n, act, dup_mem(&n->epoch, sizeof(n->epoch)));
 }

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void links_add(struct swarm *w, int a, int b)
+static void links_add(struct world *w, int a, int b)
 {
 	if (a == b || link_find(w, &w->nodes[a], &w->nodes[b]))
 		return;
@@ -25,7 +25,7 @@ static void links_add(struct swarm *w, int a, int b)
 	}
 }
 
-struct link *link_find(const struct swarm *w, const struct node *n, const struct node *o)
+struct link *link_find(const struct world *w, const struct node *n, const struct node *o)
 {
 	const struct node *few = n->n_links <= o->n_links ? n : o;
 	int other = few == n ? o->index : n->index;
@@ -38,7 +38,7 @@ struct link *link_find(const struct swarm *w, const struct node *n, const struct
 }
 
 /* Honest members talk to each other, whatever the hostile ones do. */
-static void ring(struct swarm *w)
+static void ring(struct world *w)
 {
 	int first = -1, last = -1;
 
@@ -54,7 +54,7 @@ static void ring(struct swarm *w)
 		links_add(w, first, last);
 }
 
-void links_make(struct swarm *w)
+void links_make(struct world *w)
 {
 	size_t most = (size_t)w->n_nodes * (size_t)(w->n_seeds + TALKS);
 
@@ -78,19 +78,19 @@ static bool admits(const struct node *n, const struct node *o)
 	return pp && !memcmp(&pp->key, &o->key, sizeof(pp->key));
 }
 
-bool link_up(const struct swarm *w, const struct link *l)
+bool link_up(const struct world *w, const struct link *l)
 {
 	const struct node *a = &w->nodes[l->end[0]], *b = &w->nodes[l->end[1]];
 
 	return !l->cut && admits(a, b) && admits(b, a);
 }
 
-enum cluster_reach link_reach(const struct swarm *w, const struct link *l)
+enum cluster_reach link_reach(const struct world *w, const struct link *l)
 {
 	return !link_up(w, l) ? CLUSTER_GONE : l->idle ? CLUSTER_COULD : CLUSTER_UP;
 }
 
-static void tell_now(struct swarm *w, struct node *n, struct link *l, enum cluster_reach reach)
+static void tell_now(struct world *w, struct node *n, struct link *l, enum cluster_reach reach)
 {
 	const struct node *o = &w->nodes[l->end[!link_side(l, n)]];
 
@@ -98,7 +98,7 @@ static void tell_now(struct swarm *w, struct node *n, struct link *l, enum clust
 	cluster_peer(n->cl, o->name, reach);
 }
 
-static void tell(struct swarm *w, struct node *n, void *data)
+static void tell(struct world *w, struct node *n, void *data)
 {
 	struct link *l = *(struct link **)data;
 	enum cluster_reach reach = link_reach(w, l);
@@ -112,7 +112,7 @@ static void tell(struct swarm *w, struct node *n, void *data)
 	node_end(w, n);
 }
 
-void links_review(struct swarm *w, struct node *n)
+void links_review(struct world *w, struct node *n)
 {
 	for (size_t i = 0; i < n->n_links; i++) {
 		struct link *l = n->links[i];
@@ -120,12 +120,12 @@ void links_review(struct swarm *w, struct node *n)
 
 		for (int s = 0; s < 2; s++)
 			if (w->nodes[l->end[s]].cl && l->told[s] != reach)
-				at(w, w->now + rnd_us(w, 1000, reach ? 2 * US : 100000),
+				at(w, w->core.now + rnd_us(w, 1000, reach ? 2 * US : 100000),
 				        &w->nodes[l->end[s]], tell, dup_mem(&l, sizeof(l)));
 	}
 }
 
-void links_cut_own(struct swarm *w, struct node *n)
+void links_cut_own(struct world *w, struct node *n)
 {
 	for (size_t i = 0; i < n->n_links; i++) {
 		struct link *l = n->links[i];

@@ -27,11 +27,15 @@ struct options {
 	const char *impair;
 };
 
-void swarm_init(struct swarm *w, uint64_t seed, int nodes)
+const char *node_name(const struct node *n)
+{
+	return n->name;
+}
+
+void swarm_init(struct world *w, uint64_t seed, int nodes)
 {
 	memset(w, 0, sizeof(*w));
-	w->seed = w->rng = seed;
-	w->trace = 0xcbf29ce484222325ULL;
+	core_init(&w->core, seed);
 	w->final = -1;
 	w->n_nodes = nodes ? nodes : 4 + (int)rnd_below(w, chance(w, 0.2) ? 60 : 20);
 	w->n_seeds = 1 + (int)rnd_below(w, w->n_nodes > 8 ? 4 : 2);
@@ -49,34 +53,62 @@ void swarm_init(struct swarm *w, uint64_t seed, int nodes)
 	}
 }
 
-static bool run_one(const struct options *o, uint64_t seed, struct swarm *w)
+void swarm_free(struct world *w)
+{
+	struct sess *s;
+
+	core_free(&w->core);
+	HASH_CLEAR(hh, w->ends);
+	while ((s = w->sessions)) {
+		w->sessions = s->next;
+		free(s);
+	}
+	for (int i = 0; i < w->n_nodes; i++) {
+		struct node *n = &w->nodes[i];
+
+		cluster_free(n->cl);
+		policy_unref(n->policy);
+		sign_free(n);
+		free(n->links);
+		free(n->said);
+	}
+	blobs_free(w);
+	memo_free(w->memo);
+	admin_end(w);
+	free(w->nodes);
+	free(w->links);
+	free(w->overheard);
+}
+
+static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 {
 	bool ok;
 
 	swarm_init(w, seed, o->nodes);
-	w->verbose = o->verbose;
-	w->end = (int64_t)(o->minutes * 60 * (double)US) + SETTLE_US;
-	w->quiet = w->end - SETTLE_US;
+	w->core.verbose = o->verbose;
+	w->core.end = (int64_t)(o->minutes * 60 * (double)US) + SETTLE_US;
+	w->core.quiet = w->core.end - SETTLE_US;
 	evil_choose(w);
 	links_make(w);
 	admin_start(w);
 	trouble_start(w);
-	ok = world_run(w, w->end);
+	ok = core_run(w, w->core.end, NULL);
 	if (ok) {
 		check_settled(w);
-		ok = !w->rule;
+		ok = !w->core.rule;
 	}
-	trace(w, w->rng);
-	world_free(w);
+	trace(w, w->core.rng);
+	swarm_free(w);
 	return ok;
 }
 
-static void report(const struct options *o, const struct swarm *w)
+static void report(const struct options *o, const struct world *w)
 {
 	printf("seed %llu, step %llu, %.3f s: %s broken: %s\n"
 	       "replay: build/tests/simcluster --seed %llu --nodes %d --minutes %g%s%s --verbose\n",
-	        (unsigned long long)w->seed, (unsigned long long)w->steps, (double)w->now / US,
-	        w->rule, w->what, (unsigned long long)w->seed, o->nodes, o->minutes,
+	        (unsigned long long)w->core.seed, (unsigned long long)w->core.steps,
+	        (double)w->core.now / US, w->core.rule, w->core.what,
+	        (unsigned long long)w->core.seed, o->nodes, o->minutes,
 	        o->impair ? " --impair " : "", o->impair ? o->impair : "");
 }
 
@@ -86,10 +118,10 @@ struct sums {
 	size_t memory;
 };
 
-static void sum_up(struct sums *t, const struct swarm *w)
+static void sum_up(struct sums *t, const struct world *w)
 {
 	t->nodes += (uint64_t)w->n_nodes;
-	t->steps += w->steps;
+	t->steps += w->core.steps;
 	t->bundles += w->n_bundles;
 	t->restarts += w->n_restarts;
 	t->kept += w->n_kept;
@@ -97,7 +129,7 @@ static void sum_up(struct sums *t, const struct swarm *w)
 	t->forks += w->n_fork_told;
 	t->withheld += w->n_withheld_told;
 	t->refused += w->n_refused_told;
-	t->trace = t->trace * 31 + w->trace;
+	t->trace = t->trace * 31 + w->core.trace;
 	if (w->slowest_us > t->slowest_us)
 		t->slowest_us = w->slowest_us;
 	if (w->memory_max > t->memory)
@@ -106,7 +138,7 @@ static void sum_up(struct sums *t, const struct swarm *w)
 
 static int run_seeds(const struct options *o)
 {
-	static struct swarm w;
+	static struct world w;
 	struct sums t = {0};
 	clock_t from = clock();
 	uint64_t last = 0;
@@ -117,12 +149,12 @@ static int run_seeds(const struct options *o)
 			return 1;
 		}
 		sum_up(&t, &w);
-		last = w.trace;
+		last = w.core.trace;
 	}
-	if (!run_one(o, o->seed + o->seeds - 1, &w) || w.trace != last) {
+	if (!run_one(o, o->seed + o->seeds - 1, &w) || w.core.trace != last) {
 		printf("seed %llu does not replay: trace %016llx, then %016llx\n",
-		        (unsigned long long)w.seed, (unsigned long long)last,
-		        (unsigned long long)w.trace);
+		        (unsigned long long)w.core.seed, (unsigned long long)last,
+		        (unsigned long long)w.core.trace);
 		return 1;
 	}
 	printf("%llu seeds from %llu, %llu nodes in all, %g min each: all rules held; %llu steps, "
@@ -151,7 +183,7 @@ static int impair_unknown(const char *name)
 /* Each must be caught by some seed. */
 static int run_impairments(struct options *o)
 {
-	static struct swarm w;
+	static struct world w;
 	int missed = 0;
 
 	for (size_t i = 0; impair_name(i); i++) {
@@ -168,7 +200,7 @@ static int run_impairments(struct options *o)
 			        (unsigned long long)o->seeds);
 		else
 			printf("%-18s caught at seed %llu by %s: %s\n", impair_name(i),
-			        (unsigned long long)(o->seed + s), w.rule, w.what);
+			        (unsigned long long)(o->seed + s), w.core.rule, w.core.what);
 	}
 	return missed ? 1 : 0;
 }

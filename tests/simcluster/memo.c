@@ -118,7 +118,7 @@ static struct opened *open_once(
 static int memo_open(void *user, const char *file, size_t len, const struct minisign_public *key,
         struct bundle_head *head, struct policy **policy, struct policy_report *report)
 {
-	struct swarm *w = user;
+	struct world *w = user;
 	struct opened *o = open_once(w->memo, file, len, key);
 
 	if (o->ret) /* the reasons are for people: they are made anew */
@@ -133,7 +133,7 @@ static int memo_open(void *user, const char *file, size_t len, const struct mini
 static int memo_patch(void *user, const char *base, size_t base_len, const char *delta,
         size_t delta_len, char **out, size_t *out_len, char *err, size_t err_size)
 {
-	struct memo *m = ((struct swarm *)user)->memo;
+	struct memo *m = ((struct world *)user)->memo;
 	uint64_t hb = hash(base, base_len), hd = hash(delta, delta_len);
 	struct patched *p = NULL;
 
@@ -162,7 +162,7 @@ static int memo_patch(void *user, const char *base, size_t base_len, const char 
 static int memo_verify(void *user, const struct policy_key *key, const void *text, size_t len,
         const uint8_t sig[64])
 {
-	struct memo *m = ((struct swarm *)user)->memo;
+	struct memo *m = ((struct world *)user)->memo;
 	uint64_t h = hash_more(hash_more(len, text, len), sig, 64);
 	struct verified *v;
 	int ret;
@@ -186,7 +186,7 @@ static int memo_verify(void *user, const struct policy_key *key, const void *tex
 
 static const char *memo_keep(void *user, const char *file, size_t len)
 {
-	struct memo *m = ((struct swarm *)user)->memo;
+	struct memo *m = ((struct world *)user)->memo;
 	uint64_t h = hash(file, len);
 	struct kept *k;
 
@@ -213,7 +213,7 @@ static const char *memo_keep(void *user, const char *file, size_t len)
 
 static void memo_drop(void *user, const char *file, size_t len)
 {
-	struct memo *m = ((struct swarm *)user)->memo;
+	struct memo *m = ((struct world *)user)->memo;
 	struct kept *k;
 	(void)len;
 
@@ -228,7 +228,7 @@ static void memo_drop(void *user, const char *file, size_t len)
 	free(k);
 }
 
-struct cluster_hooks memo_hooks(struct swarm *w)
+struct cluster_hooks memo_hooks(struct world *w)
 {
 	if (!w->memo)
 		w->memo = need(calloc(1, sizeof(*w->memo)));

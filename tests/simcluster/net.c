@@ -28,7 +28,7 @@ struct letter {
 	struct session_head head;
 };
 
-static struct blob *blob_of(struct swarm *w, const uint8_t *data, size_t len)
+static struct blob *blob_of(struct world *w, const uint8_t *data, size_t len)
 {
 	struct blob *b = w->blobs;
 
@@ -46,7 +46,7 @@ static struct blob *blob_of(struct swarm *w, const uint8_t *data, size_t len)
 	return b;
 }
 
-static void blob_drop(struct swarm *w, struct blob *b)
+static void blob_drop(struct world *w, struct blob *b)
 {
 	struct blob **p = &w->blobs;
 
@@ -58,7 +58,7 @@ static void blob_drop(struct swarm *w, struct blob *b)
 	free(b);
 }
 
-void blobs_free(struct swarm *w)
+void blobs_free(struct world *w)
 {
 	struct blob *b;
 
@@ -68,7 +68,7 @@ void blobs_free(struct swarm *w)
 	}
 }
 
-struct node *end_node(struct swarm *w, const struct sess_end *e)
+struct node *end_node(struct world *w, const struct sess_end *e)
 {
 	return &w->nodes[e->name.node];
 }
@@ -78,7 +78,7 @@ struct sess_end *end_other(struct sess_end *e)
 	return &e->sess->end[e == &e->sess->end[0]];
 }
 
-struct sess_end *net_end(struct swarm *w, const struct node *n, uint64_t id)
+struct sess_end *net_end(struct world *w, const struct node *n, uint64_t id)
 {
 	struct sess_name name = {id, (uint64_t)n->index};
 	struct sess_end *e;
@@ -87,7 +87,7 @@ struct sess_end *net_end(struct swarm *w, const struct node *n, uint64_t id)
 	return e;
 }
 
-static void end_know(struct swarm *w, struct sess_end *e, struct node *n, uint64_t id)
+static void end_know(struct world *w, struct sess_end *e, struct node *n, uint64_t id)
 {
 	e->name = (struct sess_name){id, (uint64_t)n->index};
 	e->epoch = n->epoch;
@@ -96,7 +96,7 @@ static void end_know(struct swarm *w, struct sess_end *e, struct node *n, uint64
 	HASH_ADD(hh, w->ends, name, sizeof(e->name), e);
 }
 
-static void end_forget(struct swarm *w, struct sess_end *e)
+static void end_forget(struct world *w, struct sess_end *e)
 {
 	if (!e->known)
 		return;
@@ -105,7 +105,7 @@ static void end_forget(struct swarm *w, struct sess_end *e)
 	HASH_DELETE(hh, w->ends, e);
 }
 
-static int64_t delay(struct swarm *w)
+static int64_t delay(struct world *w)
 {
 	if (w->peaceful)
 		return rnd_us(w, 200, 2000);
@@ -113,9 +113,9 @@ static int64_t delay(struct swarm *w)
 }
 
 /* When the next thing comes to this end: never before what was said earlier. */
-static int64_t arrival(struct swarm *w, struct sess_end *to, bool in_order)
+static int64_t arrival(struct world *w, struct sess_end *to, bool in_order)
 {
-	int64_t when = w->now + delay(w);
+	int64_t when = w->core.now + delay(w);
 
 	if (!in_order)
 		return when;
@@ -126,7 +126,7 @@ static int64_t arrival(struct swarm *w, struct sess_end *to, bool in_order)
 
 /* ---- ends ---- */
 
-static void down(struct swarm *w, struct node *n, void *data)
+static void down(struct world *w, struct node *n, void *data)
 {
 	struct sess_end *e = *(struct sess_end **)data;
 	struct engine_event ev = {.type = ENGINE_EV_SESSION};
@@ -145,13 +145,13 @@ static void down(struct swarm *w, struct node *n, void *data)
 	node_end(w, n);
 }
 
-static void down_later(struct swarm *w, struct sess_end *e, int64_t when)
+static void down_later(struct world *w, struct sess_end *e, int64_t when)
 {
 	if (e->known)
 		at(w, when, end_node(w, e), down, dup_mem(&e, sizeof(e)));
 }
 
-void net_break(struct swarm *w, struct sess *s)
+void net_break(struct world *w, struct sess *s)
 {
 	if (s->broken)
 		return;
@@ -164,17 +164,17 @@ void net_break(struct swarm *w, struct sess *s)
 		s->next_live->prev_live = s->prev_live;
 	for (int i = 0; i < 2; i++)
 		down_later(w, &s->end[i],
-		        w->now +
+		        w->core.now +
 		                (trouble(w, 0.3) ? rnd_us(w, US, 15 * US) : rnd_us(w, 100, 50000)));
 }
 
-void net_break_link(struct swarm *w, struct link *l)
+void net_break_link(struct world *w, struct link *l)
 {
 	while (l->live)
 		net_break(w, l->live);
 }
 
-void net_break_node(struct swarm *w, struct node *n)
+void net_break_node(struct world *w, struct node *n)
 {
 	for (size_t i = 0; i < n->n_links; i++) {
 		struct sess *next;
@@ -193,7 +193,7 @@ void net_break_node(struct swarm *w, struct node *n)
 
 /* ---- opening ---- */
 
-static void opened(struct swarm *w, struct node *n, void *data)
+static void opened(struct world *w, struct node *n, void *data)
 {
 	struct sess_end *e = *(struct sess_end **)data;
 	struct engine_event ev = {.type = ENGINE_EV_SESSION};
@@ -211,7 +211,7 @@ static void opened(struct swarm *w, struct node *n, void *data)
 	node_end(w, n);
 }
 
-static void arrive(struct swarm *w, struct node *n, void *data)
+static void arrive(struct world *w, struct node *n, void *data)
 {
 	struct sess *s = *(struct sess **)data;
 	struct sess_end *e = &s->end[1], *opener = &s->end[0];
@@ -228,7 +228,7 @@ static void arrive(struct swarm *w, struct node *n, void *data)
 	opened(w, n, &e);
 }
 
-void net_open(struct swarm *w, struct node *n, const struct engine_effect *fx)
+void net_open(struct world *w, struct node *n, const struct engine_effect *fx)
 {
 	struct node *o = node_by_name(w, fx->session.peer);
 	struct sess *s = need(calloc(1, sizeof(*s)));
@@ -243,10 +243,10 @@ void net_open(struct swarm *w, struct node *n, const struct engine_effect *fx)
 		s->next_live->prev_live = s;
 	s->link->live = s;
 	end_know(w, &s->end[0], n, fx->id);
-	at(w, w->now + delay(w), o, arrive, dup_mem(&s, sizeof(s)));
+	at(w, w->core.now + delay(w), o, arrive, dup_mem(&s, sizeof(s)));
 }
 
-void net_close(struct swarm *w, struct node *n, uint64_t id)
+void net_close(struct world *w, struct node *n, uint64_t id)
 {
 	struct sess_end *e = net_end(w, n, id), *o;
 
@@ -268,7 +268,7 @@ void net_close(struct swarm *w, struct node *n, uint64_t id)
  * As the host: one large payload for a WANT, or the session ends. Of two answers that crossed the
  * second ends it, too; what nobody ever asked for is a fault.
  */
-static bool take_large(struct swarm *w, struct sess_end *e)
+static bool take_large(struct world *w, struct sess_end *e)
 {
 	const struct node *from = end_node(w, end_other(e));
 
@@ -281,7 +281,7 @@ static bool take_large(struct swarm *w, struct sess_end *e)
 	return !e->sess->broken;
 }
 
-static void deliver(struct swarm *w, struct node *n, void *data)
+static void deliver(struct world *w, struct node *n, void *data)
 {
 	struct parcel *p = data;
 	struct sess_end *e = p->to;
@@ -302,7 +302,7 @@ out:
 	blob_drop(w, p->blob);
 }
 
-static void post(struct swarm *w, struct sess_end *from, const struct session_msg *msg)
+static void post(struct world *w, struct sess_end *from, const struct session_msg *msg)
 {
 	struct sess_end *to = end_other(from);
 	struct node *n = end_node(w, from);
@@ -325,13 +325,13 @@ static void post(struct swarm *w, struct sess_end *from, const struct session_ms
 	        p);
 }
 
-void net_inject(struct swarm *w, struct sess_end *from, const struct session_msg *msg)
+void net_inject(struct world *w, struct sess_end *from, const struct session_msg *msg)
 {
 	if (from->known && from->up && !from->sess->broken)
 		post(w, from, msg);
 }
 
-void net_send(struct swarm *w, struct node *n, uint64_t id, const struct session_msg *msg)
+void net_send(struct world *w, struct node *n, uint64_t id, const struct session_msg *msg)
 {
 	struct sess_end *e = net_end(w, n, id);
 	struct session_msg m = *msg;
@@ -354,7 +354,7 @@ void net_send(struct swarm *w, struct node *n, uint64_t id, const struct session
 
 /* ---- notes ---- */
 
-static void note_in(struct swarm *w, struct node *n, void *data)
+static void note_in(struct world *w, struct node *n, void *data)
 {
 	struct letter *l = data;
 	struct link *link = link_find(w, n, &w->nodes[l->from]);
@@ -370,7 +370,7 @@ static void note_in(struct swarm *w, struct node *n, void *data)
 	node_end(w, n);
 }
 
-void net_note(struct swarm *w, struct node *n, struct node *to, const struct session_head *head)
+void net_note(struct world *w, struct node *n, struct node *to, const struct session_head *head)
 {
 	struct letter l = {n->index, *head};
 
@@ -378,7 +378,7 @@ void net_note(struct swarm *w, struct node *n, struct node *to, const struct ses
 	n->traffic.bytes_out += w->count_bytes ? note_bytes(head) : 0;
 	if ((!w->peaceful && chance(w, 0.02)) || trouble(w, 0.2))
 		return;
-	at(w, w->now + delay(w), to, note_in, dup_mem(&l, sizeof(l)));
+	at(w, w->core.now + delay(w), to, note_in, dup_mem(&l, sizeof(l)));
 	if (trouble(w, 0.1))
-		at(w, w->now + delay(w), to, note_in, dup_mem(&l, sizeof(l)));
+		at(w, w->core.now + delay(w), to, note_in, dup_mem(&l, sizeof(l)));
 }

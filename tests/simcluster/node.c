@@ -7,25 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct node *node_by_name(struct swarm *w, const char *name)
+struct node *node_by_name(struct world *w, const char *name)
 {
 	int i = name && name[0] == 'n' ? atoi(name + 1) : -1;
 
 	return i >= 0 && i < w->n_nodes && !strcmp(w->nodes[i].name, name) ? &w->nodes[i] : NULL;
 }
 
-void node_begin(struct swarm *w, struct node *n)
+void node_begin(struct world *w, struct node *n)
 {
-	struct engine_time now = {w->now + n->mono_us, EPOCH_S + w->now / US + n->skew_s};
+	struct engine_time now = {w->core.now + n->mono_us, EPOCH_S + w->core.now / US + n->skew_s};
 
 	n->n_fx = n->n_sent = 0;
 	cluster_step_begin(n->cl, now, &n->next_id);
 }
 
-static void tick(struct swarm *w, struct node *n, void *data)
+static void tick(struct world *w, struct node *n, void *data)
 {
 	(void)data;
-	if (!n->cl || n->tick_at != w->now)
+	if (!n->cl || n->tick_at != w->core.now)
 		return;
 	n->tick_at = 0;
 	node_begin(w, n);
@@ -34,7 +34,7 @@ static void tick(struct swarm *w, struct node *n, void *data)
 
 /* ---- the disk ---- */
 
-static void stored(struct swarm *w, struct node *n, void *data)
+static void stored(struct world *w, struct node *n, void *data)
 {
 	struct store *s = data;
 
@@ -50,7 +50,7 @@ static void stored(struct swarm *w, struct node *n, void *data)
 }
 
 /* What is on its way when overlayd dies may come to the disk or not. */
-static void stored_or_lost(struct swarm *w, struct node *n, void *data)
+static void stored_or_lost(struct world *w, struct node *n, void *data)
 {
 	struct store *s = data;
 
@@ -60,7 +60,7 @@ static void stored_or_lost(struct swarm *w, struct node *n, void *data)
 		n->disk = s->bundle;
 }
 
-static void store(struct swarm *w, struct node *n, const struct engine_effect *fx)
+static void store(struct world *w, struct node *n, const struct engine_effect *fx)
 {
 	struct store s = {.epoch = n->epoch, .id = fx->id};
 	int64_t took = rnd_us(w, 500, 50000);
@@ -75,19 +75,19 @@ static void store(struct swarm *w, struct node *n, const struct engine_effect *f
 	if (trouble(w, 0.1))
 		took = rnd_us(w, US, 60 * US);
 	s.silent = trouble(w, 0.05);
-	if (n->disk_at < w->now)
-		n->disk_at = w->now;
+	if (n->disk_at < w->core.now)
+		n->disk_at = w->core.now;
 	n->disk_at += took; /* one after the other */
 	at(w, n->disk_at, n, stored_or_lost, dup_mem(&s, sizeof(s)));
 }
 
 /* ---- effects ---- */
 
-static void carry_out(struct swarm *w, struct node *n, const struct engine_effect *fx)
+static void carry_out(struct world *w, struct node *n, const struct engine_effect *fx)
 {
 	trace(w, (uint64_t)fx->type << 32 | (uint32_t)fx->id);
 	check_effect(w, n, fx);
-	if (w->rule)
+	if (w->core.rule)
 		return;
 	n->n_fx++;
 	switch (fx->type) {
@@ -142,7 +142,7 @@ static void carry_out(struct swarm *w, struct node *n, const struct engine_effec
 }
 
 /* As the engine does: what the bundle brought is taken over within the step. */
-static bool take_over(struct swarm *w, struct node *n)
+static bool take_over(struct world *w, struct node *n)
 {
 	struct policy *p = cluster_policy(n->cl);
 
@@ -156,30 +156,30 @@ static bool take_over(struct swarm *w, struct node *n)
 	return true;
 }
 
-static void wake(struct swarm *w, struct node *n)
+static void wake(struct world *w, struct node *n)
 {
 	int64_t when = cluster_wakeup(n->cl);
 
 	if (when == ENGINE_NEVER)
 		return;
 	when -= n->mono_us;
-	n->spins = when <= w->now ? n->spins + 1 : 0;
+	n->spins = when <= w->core.now ? n->spins + 1 : 0;
 	if (n->spins > 100)
 		broken(w, "rule 8", "%s: the machine spins", n->name);
-	if (when <= w->now)
-		when = w->now + 1;
+	if (when <= w->core.now)
+		when = w->core.now + 1;
 	if (!n->tick_at || when < n->tick_at) {
 		n->tick_at = when;
 		at(w, when, n, tick, NULL);
 	}
 }
 
-void node_end(struct swarm *w, struct node *n)
+void node_end(struct world *w, struct node *n)
 {
 	const struct engine_effects *fx;
 	bool changed = false;
 
-	trace(w, (uint64_t)w->now ^ (uint64_t)n->index << 48);
+	trace(w, (uint64_t)w->core.now ^ (uint64_t)n->index << 48);
 	changed = take_over(w, n);
 	cluster_tick(n->cl);
 	while (take_over(w, n)) {
@@ -187,10 +187,10 @@ void node_end(struct swarm *w, struct node *n)
 		cluster_tick(n->cl);
 	}
 	fx = cluster_effects(n->cl);
-	for (size_t i = 0; i < fx->n && !w->rule; i++)
+	for (size_t i = 0; i < fx->n && !w->core.rule; i++)
 		carry_out(w, n, &fx->v[i]);
 	check_step(w, n);
-	if (w->rule)
+	if (w->core.rule)
 		return;
 	wake(w, n);
 	if (changed)
@@ -199,7 +199,7 @@ void node_end(struct swarm *w, struct node *n)
 
 /* ---- life and death ---- */
 
-void node_start(struct swarm *w, struct node *n, void *data)
+void node_start(struct world *w, struct node *n, void *data)
 {
 	struct cluster_hooks hooks = memo_hooks(w);
 	(void)data;
@@ -212,8 +212,8 @@ void node_start(struct swarm *w, struct node *n, void *data)
 	n->next_id = 0;
 	n->tick_at = 0;
 	n->spins = 0;
-	n->started_at = n->rate_from = w->now;
-	n->mono_us = rnd_us(w, US, 1000000 * US) - w->now;
+	n->started_at = n->rate_from = w->core.now;
+	n->mono_us = rnd_us(w, US, 1000000 * US) - w->core.now;
 	n->force = -1;
 	n->seen_file = NULL;
 	w->n_restarts++;
@@ -240,7 +240,7 @@ void node_start(struct swarm *w, struct node *n, void *data)
 		evil_start(w, n);
 }
 
-void node_crash(struct swarm *w, struct node *n, bool lose_disk)
+void node_crash(struct world *w, struct node *n, bool lose_disk)
 {
 	if (!n->cl)
 		return;

@@ -51,11 +51,11 @@ static double bytes_of(const struct traffic *t)
 }
 
 /* Everybody has serial 1 on disk, and is up; the last node is not known yet and never starts. */
-static bool settle(struct swarm *w, uint64_t seed, int nodes)
+static bool settle(struct world *w, uint64_t seed, int nodes)
 {
 	swarm_init(w, seed, nodes + 1);
 	w->n_seeds = SCALE_SEEDS;
-	w->calm = w->peaceful = w->count_bytes = true;
+	w->core.calm = w->peaceful = w->count_bytes = true;
 	for (int i = 0; i < w->n_nodes; i++)
 		w->nodes[i].seed = i < w->n_seeds;
 	links_make(w);
@@ -66,10 +66,10 @@ static bool settle(struct swarm *w, uint64_t seed, int nodes)
 		w->nodes[i].disk = 0;
 		at(w, rnd_us(w, 0, 5 * US), &w->nodes[i], node_start, NULL);
 	}
-	return world_run(w, SETTLE_S * US);
+	return core_run(w, SETTLE_S * US, NULL);
 }
 
-static void count(struct swarm *w, struct cost *c)
+static void count(struct world *w, struct cost *c)
 {
 	size_t n = (size_t)(w->n_nodes - 1 - w->n_seeds);
 	double *msgs = need(calloc(n, sizeof(double))), *bytes = need(calloc(n, sizeof(double)));
@@ -106,7 +106,7 @@ static void count(struct swarm *w, struct cost *c)
 
 static bool measure(uint64_t seed, int nodes, struct cost *c)
 {
-	static struct swarm w;
+	static struct world w;
 	bool ok = settle(&w, seed, nodes);
 	struct node *admin = &w.nodes[nodes - 1];
 	char *delta = NULL;
@@ -120,7 +120,7 @@ static bool measure(uint64_t seed, int nodes, struct cost *c)
 		w.in[nodes] = true;
 		w.content--; /* nothing else changes */
 		w.final = admin_sign(&w, 0, 2, true);
-		w.final_at = w.now;
+		w.final_at = w.core.now;
 		if (bundle_diff(w.bundles[0].file, w.bundles[0].text_len, w.bundles[1].file,
 		            w.bundles[1].text_len, &delta, &len))
 			abort();
@@ -128,14 +128,14 @@ static bool measure(uint64_t seed, int nodes, struct cost *c)
 		c->whole_bytes = (double)w.bundles[1].len;
 		free(delta);
 		admin_give(&w, admin, w.final);
-		ok = world_run(&w, w.now + COUNT_S * US);
+		ok = core_run(&w, w.core.now + COUNT_S * US, NULL);
 	}
 	if (ok)
 		count(&w, c);
 	else
-		printf("%d nodes, %.3f s: %s broken: %s\n", nodes, (double)w.now / US, w.rule,
-		        w.what);
-	world_free(&w);
+		printf("%d nodes, %.3f s: %s broken: %s\n", nodes, (double)w.core.now / US,
+		        w.core.rule, w.core.what);
+	swarm_free(&w);
 	return ok && c->complete;
 }
 

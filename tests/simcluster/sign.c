@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static EVP_PKEY *key_make(struct swarm *w, uint8_t seed[32], uint8_t public[32])
+static EVP_PKEY *key_make(struct world *w, uint8_t seed[32], uint8_t public[32])
 {
 	size_t len = 32;
 	EVP_PKEY *key;
@@ -19,7 +19,7 @@ static EVP_PKEY *key_make(struct swarm *w, uint8_t seed[32], uint8_t public[32])
 	return key;
 }
 
-void sign_new_key(struct swarm *w, struct node *n)
+void sign_new_key(struct world *w, struct node *n)
 {
 	uint8_t seed[32];
 
@@ -31,7 +31,7 @@ void sign_free(struct node *n)
 	EVP_PKEY_free(n->secret);
 }
 
-void sign_make_cluster_key(struct swarm *w, struct minisign_secret *out)
+void sign_make_cluster_key(struct world *w, struct minisign_secret *out)
 {
 	EVP_PKEY_free(key_make(w, out->seed, out->pub.key));
 	for (int i = 0; i < 8; i++)

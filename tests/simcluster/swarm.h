@@ -6,7 +6,7 @@
  * Keys, signatures and bundles are real. After every step the rules are checked (check.c); some
  * seeds and members are hostile to the end, and still all others must come to the same policy.
  *
- *	world.c    events in order of time, random numbers, trace
+ *	../sim/core.c	events in order of time, random numbers, trace
  *	admin.c    policies, made into bundles and signed; forged ones too
  *	memo.c     each distinct bundle is opened once, whoever opens it
  *	node.c     a node: start, crash, disk, its step, its effects
@@ -25,18 +25,13 @@
 #define TESTS_SIMCLUSTER_SWARM_H
 
 #include "engine/cluster.h"
+#include "tests/sim/core.h"
 
 #include <uthash.h>
 
-#define US 1000000LL
-#define EPOCH_S 1767225600LL /* the simulated wall clock begins: 2026-01-01 */
 #define SEEDS_MAX 8
 #define HOST_ID (1ULL << 63) /* ids of sessions that others opened */
 #define TALKS 4              /* members that a member can reach beside the seeds, about */
-
-struct swarm;
-struct node;
-typedef void event_fn(struct swarm *w, struct node *n, void *data);
 
 /* Every bundle that was ever made, forged ones too. */
 struct signed_bundle {
@@ -137,10 +132,9 @@ struct node {
 struct memo;
 struct blob;
 
-struct swarm {
-	uint64_t seed, rng, trace;
-	int64_t now, end, quiet, final_at;
-	uint64_t steps, n_events;
+struct world {
+	struct core core;
+	int64_t final_at;
 	int n_nodes, n_seeds, n_evil;
 	struct node *nodes;
 	struct link *links;
@@ -158,115 +152,94 @@ struct swarm {
 	struct blob *blobs;
 	struct session_statement *overheard;
 	size_t n_overheard;
-	bool calm, peaceful, verbose, count_bytes;
+	bool peaceful, count_bytes;
 	bool all_withhold; /* no seed passes anything on */
-	struct event *heap;
-	size_t n_heap, cap_heap;
-	const char *rule; /* broken */
-	char what[512];
 	size_t memory_max;
 	uint64_t n_fork_told, n_withheld_told, n_refused_told, n_restarts, n_kept, n_by_hand;
 	int64_t slowest_us;
 };
 
-/* world.c */
-uint64_t rnd(struct swarm *w);
-uint64_t rnd_below(struct swarm *w, uint64_t n);
-bool chance(struct swarm *w, double p);
-bool trouble(struct swarm *w, double p); /* never in the calm */
-int64_t rnd_us(struct swarm *w, int64_t lo, int64_t hi);
-void at(struct swarm *w, int64_t when, struct node *n, event_fn *fn, void *data); /* frees data */
-bool world_run(struct swarm *w, int64_t until);
-void world_free(struct swarm *w);
-void trace(struct swarm *w, uint64_t v);
-void trace_str(struct swarm *w, const char *s);
-void broken(struct swarm *w, const char *rule, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
-void say(struct swarm *w, const struct node *n, const char *fmt, ...)
-        __attribute__((format(printf, 3, 4)));
-void *need(void *p); /* p, or no more memory */
-void *dup_mem(const void *p, size_t n);
-
 /* admin.c */
-void admin_start(struct swarm *w);
-void admin_end(struct swarm *w);
+void admin_start(struct world *w);
+void admin_end(struct world *w);
 /* A bundle that follows `base` (-1: stands by itself); its index. */
-int admin_sign(struct swarm *w, int base, uint64_t serial, bool genuine);
-void admin_change(struct swarm *w, struct node *n); /* signs here, gives it to this node */
-void admin_give(struct swarm *w, struct node *n, int bundle);
+int admin_sign(struct world *w, int base, uint64_t serial, bool genuine);
+void admin_change(struct world *w, struct node *n); /* signs here, gives it to this node */
+void admin_give(struct world *w, struct node *n, int bundle);
 /* Genuine ones, by digest, and byte for byte; -1: it is none. */
-int bundle_find(const struct swarm *w, const uint8_t digest[32]);
-int bundle_same(const struct swarm *w, const char *file, size_t len);
-int bundle_newest(const struct swarm *w); /* highest serial, genuine; the last of them; -1 none */
+int bundle_find(const struct world *w, const uint8_t digest[32]);
+int bundle_same(const struct world *w, const char *file, size_t len);
+int bundle_newest(const struct world *w); /* highest serial, genuine; the last of them; -1 none */
 
 /* memo.c */
-struct cluster_hooks memo_hooks(struct swarm *w);
+struct cluster_hooks memo_hooks(struct world *w);
 void memo_free(struct memo *m);
 
 /* node.c */
-void node_start(struct swarm *w, struct node *n, void *data);
-void node_crash(struct swarm *w, struct node *n, bool lose_disk);
-void node_begin(struct swarm *w, struct node *n);
-void node_end(struct swarm *w, struct node *n);
-struct node *node_by_name(struct swarm *w, const char *name);
+void node_start(struct world *w, struct node *n, void *data);
+void node_crash(struct world *w, struct node *n, bool lose_disk);
+void node_begin(struct world *w, struct node *n);
+void node_end(struct world *w, struct node *n);
+struct node *node_by_name(struct world *w, const char *name);
 
 /* links.c */
-void links_make(struct swarm *w);
-struct link *link_find(const struct swarm *w, const struct node *n, const struct node *o);
-bool link_up(const struct swarm *w, const struct link *l);
-enum cluster_reach link_reach(const struct swarm *w, const struct link *l);
-void links_review(struct swarm *w, struct node *n);  /* something changed: ends are told in time */
-void links_cut_own(struct swarm *w, struct node *n); /* within its step: whom it admits no more */
+void links_make(struct world *w);
+struct link *link_find(const struct world *w, const struct node *n, const struct node *o);
+bool link_up(const struct world *w, const struct link *l);
+enum cluster_reach link_reach(const struct world *w, const struct link *l);
+void links_review(struct world *w, struct node *n);  /* something changed: ends are told in time */
+void links_cut_own(struct world *w, struct node *n); /* within its step: whom it admits no more */
 static inline int link_side(const struct link *l, const struct node *n)
 {
 	return l->end[1] == n->index;
 }
 
 /* net.c */
-void net_open(struct swarm *w, struct node *n, const struct engine_effect *fx);
-void net_send(struct swarm *w, struct node *n, uint64_t id, const struct session_msg *msg);
-void net_close(struct swarm *w, struct node *n, uint64_t id);
-void net_note(struct swarm *w, struct node *n, struct node *to, const struct session_head *head);
-void net_break(struct swarm *w, struct sess *s);
-void net_break_link(struct swarm *w, struct link *l);
-void net_break_node(struct swarm *w, struct node *n);
-struct sess_end *net_end(struct swarm *w, const struct node *n, uint64_t id);
+void net_open(struct world *w, struct node *n, const struct engine_effect *fx);
+void net_send(struct world *w, struct node *n, uint64_t id, const struct session_msg *msg);
+void net_close(struct world *w, struct node *n, uint64_t id);
+void net_note(struct world *w, struct node *n, struct node *to, const struct session_head *head);
+void net_break(struct world *w, struct sess *s);
+void net_break_link(struct world *w, struct link *l);
+void net_break_node(struct world *w, struct node *n);
+struct sess_end *net_end(struct world *w, const struct node *n, uint64_t id);
 /* Sends without asking the machine: what hostile nodes do. */
-void net_inject(struct swarm *w, struct sess_end *from, const struct session_msg *msg);
-struct node *end_node(struct swarm *w, const struct sess_end *e);
+void net_inject(struct world *w, struct sess_end *from, const struct session_msg *msg);
+struct node *end_node(struct world *w, const struct sess_end *e);
 struct sess_end *end_other(struct sess_end *e);
-void blobs_free(struct swarm *w);
+void blobs_free(struct world *w);
 
 /* bytes.c */
 size_t msg_bytes(const struct session_msg *msg);
 size_t note_bytes(const struct session_head *head);
 
 /* sign.c */
-void sign_new_key(struct swarm *w, struct node *n);
+void sign_new_key(struct world *w, struct node *n);
 void sign_free(struct node *n);
 void sign_statement(struct node *n, struct session_statement *s);
-void sign_make_cluster_key(struct swarm *w, struct minisign_secret *out);
+void sign_make_cluster_key(struct world *w, struct minisign_secret *out);
 
 /* evil.c */
-void evil_choose(struct swarm *w);
-void evil_start(struct swarm *w, struct node *n);
+void evil_choose(struct world *w);
+void evil_start(struct world *w, struct node *n);
 /* May change the message or swallow it (false). */
-bool evil_tampers(struct swarm *w, struct node *n, struct session_msg *msg);
-void evil_overhears(struct swarm *w, const struct session_msg *msg);
+bool evil_tampers(struct world *w, struct node *n, struct session_msg *msg);
+void evil_overhears(struct world *w, const struct session_msg *msg);
 
 /* trouble.c */
-void trouble_start(struct swarm *w);
+void trouble_start(struct world *w);
 
 /* check.c */
-void check_step(struct swarm *w, struct node *n);
-void check_start(struct swarm *w, struct node *n);
-void check_effect(struct swarm *w, struct node *n, const struct engine_effect *fx);
-void check_settled(struct swarm *w);
+void check_step(struct world *w, struct node *n);
+void check_start(struct world *w, struct node *n);
+void check_effect(struct world *w, struct node *n, const struct engine_effect *fx);
+void check_settled(struct world *w);
 
 /* scale.c */
 int scale_run(uint64_t seed, int largest, bool json);
 
 /* main.c */
-void swarm_init(struct swarm *w, uint64_t seed, int nodes);
+void swarm_init(struct world *w, uint64_t seed, int nodes);
+void swarm_free(struct world *w);
 
 #endif

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct node *node_any(struct swarm *w)
+static struct node *node_any(struct world *w)
 {
 	return &w->nodes[rnd_below(w, (uint64_t)w->n_nodes)];
 }
 
-static void heal(struct swarm *w, struct node *n, void *data)
+static void heal(struct world *w, struct node *n, void *data)
 {
 	(void)n;
 	(void)data;
@@ -20,13 +20,13 @@ static void heal(struct swarm *w, struct node *n, void *data)
 		links_review(w, &w->nodes[i]);
 }
 
-static void link_cut(struct swarm *w, struct link *l)
+static void link_cut(struct world *w, struct link *l)
 {
 	l->cut = true;
 	net_break_link(w, l);
 }
 
-static void partition(struct swarm *w)
+static void partition(struct world *w)
 {
 	bool *side = need(calloc((size_t)w->n_nodes, sizeof(*side)));
 
@@ -39,11 +39,11 @@ static void partition(struct swarm *w)
 	free(side);
 	for (int i = 0; i < w->n_nodes; i++)
 		links_review(w, &w->nodes[i]);
-	at(w, w->now + rnd_us(w, US, 120 * US), NULL, heal, NULL);
+	at(w, w->core.now + rnd_us(w, US, 120 * US), NULL, heal, NULL);
 }
 
 /* Two admins who know nothing of each other. */
-static void sign_twice(struct swarm *w)
+static void sign_twice(struct world *w)
 {
 	int top = bundle_newest(w), a, b;
 	uint64_t serial = top < 0 ? 1 : w->bundles[top].head.serial + 1;
@@ -56,7 +56,7 @@ static void sign_twice(struct swarm *w)
 }
 
 /* An admin, or who has his rights on one node, tries what must not be. */
-static void mischief(struct swarm *w)
+static void mischief(struct world *w)
 {
 	int top = bundle_newest(w);
 
@@ -68,7 +68,7 @@ static void mischief(struct swarm *w)
 	admin_give(w, node_any(w), (int)rnd_below(w, w->n_bundles));
 }
 
-static int reach(struct swarm *w, struct node *n, bool *seen)
+static int reach(struct world *w, struct node *n, bool *seen)
 {
 	int total = 1;
 
@@ -83,7 +83,7 @@ static int reach(struct swarm *w, struct node *n, bool *seen)
 }
 
 /* The honest node from which most others can be reached; seen: they. */
-static struct node *node_central(struct swarm *w, bool *seen)
+static struct node *node_central(struct world *w, bool *seen)
 {
 	struct node *best = NULL;
 	int most = 0;
@@ -108,16 +108,16 @@ static struct node *node_central(struct swarm *w, bool *seen)
 }
 
 /* Who by its own policy has nobody to hear it from gets it from its admin. */
-static void give_by_hand(struct swarm *w, const bool *seen, int bundle)
+static void give_by_hand(struct world *w, const bool *seen, int bundle)
 {
-	for (int i = 0; i < w->n_nodes && !w->rule; i++)
+	for (int i = 0; i < w->n_nodes && !w->core.rule; i++)
 		if (!w->nodes[i].evil && w->nodes[i].cl && !seen[i]) {
 			w->n_by_hand++;
 			admin_give(w, &w->nodes[i], bundle);
 		}
 }
 
-static void repair(struct swarm *w)
+static void repair(struct world *w)
 {
 	bool *seen = need(calloc((size_t)w->n_nodes, sizeof(*seen))), cut = false;
 	struct node *n = node_central(w, seen);
@@ -129,7 +129,7 @@ static void repair(struct swarm *w)
 	free(seen);
 }
 
-static void strike(struct swarm *w, struct node *n)
+static void strike(struct world *w, struct node *n)
 {
 	switch (rnd_below(w, 13)) {
 	case 0:
@@ -140,8 +140,8 @@ static void strike(struct swarm *w, struct node *n)
 	case 3:
 	case 4:
 		node_crash(w, n, chance(w, 0.2));
-		at(w, w->now + rnd_us(w, 100000, chance(w, 0.7) ? US : 120 * US), n, node_start,
-		        NULL);
+		at(w, w->core.now + rnd_us(w, 100000, chance(w, 0.7) ? US : 120 * US), n,
+		        node_start, NULL);
 		break;
 	case 5:
 		if (chance(w, 0.3))
@@ -180,20 +180,20 @@ static void strike(struct swarm *w, struct node *n)
 	}
 }
 
-static void strikes(struct swarm *w, struct node *n, void *data)
+static void strikes(struct world *w, struct node *n, void *data)
 {
 	(void)n;
 	(void)data;
-	if (w->calm)
+	if (w->core.calm)
 		return;
 	strike(w, node_any(w));
-	if (!w->rule)
-		at(w, w->now + rnd_us(w, 50000, chance(w, 0.6) ? 3 * US : 30 * US), NULL, strikes,
-		        NULL);
+	if (!w->core.rule)
+		at(w, w->core.now + rnd_us(w, 50000, chance(w, 0.6) ? 3 * US : 30 * US), NULL,
+		        strikes, NULL);
 }
 
 /* Ends every fork. */
-static void publish_last(struct swarm *w, struct node *unused, void *data)
+static void publish_last(struct world *w, struct node *unused, void *data)
 {
 	bool *seen = need(calloc((size_t)w->n_nodes, sizeof(*seen)));
 	struct node *n = node_central(w, seen);
@@ -204,13 +204,13 @@ static void publish_last(struct swarm *w, struct node *unused, void *data)
 	for (int i = 0; i < w->n_nodes; i++)
 		w->in[i] = !w->nodes[i].evil || chance(w, 0.8);
 	w->final = admin_sign(w, -1, top < 0 ? 1 : w->bundles[top].head.serial + 1, true);
-	w->final_at = w->now;
+	w->final_at = w->core.now;
 	admin_give(w, n, w->final);
 	give_by_hand(w, seen, w->final);
 	free(seen);
 }
 
-static void ask(struct swarm *w, struct node *n, void *data)
+static void ask(struct world *w, struct node *n, void *data)
 {
 	(void)data;
 	if (!n->cl)
@@ -220,11 +220,11 @@ static void ask(struct swarm *w, struct node *n, void *data)
 	node_end(w, n);
 }
 
-static void calm(struct swarm *w, struct node *n, void *data)
+static void calm(struct world *w, struct node *n, void *data)
 {
 	(void)n;
 	(void)data;
-	w->calm = true;
+	w->core.calm = true;
 	say(w, NULL, "the trouble is over");
 	for (size_t i = 0; i < w->n_links; i++)
 		w->links[i].cut = w->links[i].idle = false;
@@ -232,16 +232,16 @@ static void calm(struct swarm *w, struct node *n, void *data)
 		node_start(w, &w->nodes[i], NULL);
 	for (int i = 0; i < w->n_nodes; i++) {
 		links_review(w, &w->nodes[i]);
-		at(w, w->end - 20 * US, &w->nodes[i], ask, NULL);
+		at(w, w->core.end - 20 * US, &w->nodes[i], ask, NULL);
 	}
 	repair(w);
-	at(w, w->now + 60 * US, NULL, publish_last, NULL);
+	at(w, w->core.now + 60 * US, NULL, publish_last, NULL);
 }
 
-void trouble_start(struct swarm *w)
+void trouble_start(struct world *w)
 {
 	for (int i = 0; i < w->n_nodes; i++)
 		at(w, rnd_us(w, 0, 5 * US), &w->nodes[i], node_start, NULL);
 	at(w, 10 * US, NULL, strikes, NULL);
-	at(w, w->quiet, NULL, calm, NULL);
+	at(w, w->core.quiet, NULL, calm, NULL);
 }
