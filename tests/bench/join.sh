@@ -3,19 +3,22 @@
 #
 # What strangers cost a member while joining is on: the round trip of a member's TCP echo through its
 # tunnel with a seed, on which 10,000 requests for a join SA come meanwhile from one source. Quiet and
-# flooded rounds take turns; each is a few thousand echoes, one every millisecond.
+# flooded rounds take turns; each is a few thousand echoes, one every millisecond. And the same while
+# many nodes with their own charon ask to join at once, as after a site's power-on.
 . "$(dirname "$0")/bed.sh"
 . "$BED_HERE/cluster.sh"
 bed "$@"
 ROUNDS=${ROUNDS:-3}
 COUNT=${COUNT:-10000}
 RATE=${RATE:-2000}
+MANY=${MANY:-50}
 
 site hq 192.0.2
 site aws 198.51.100
 node seed1 hq 10
 node n4 aws 4
 node stranger aws 66
+for ((i = 1; i <= MANY; i++)); do node "c$i" aws $((100 + i)); done
 demo_policy
 policy_line 's|^serial: .*|&\njoin: true|; s|^allow:|roles: [exec]\n&|'
 peer seed1 "head, seed" 10.77.0.1
@@ -49,3 +52,26 @@ row join "p99 of the echo, flooded" "$flooded" us
 row join "flooded / quiet" "$(calc "$flooded / $quiet")" ratio "<=" 2
 row join "requests that were answered with a Diffie-Hellman" "$(awk '{s += $2 / $1} END {print s / NR}' "$BED_DIR/flood")" ratio
 row join "charon's memory, more than before" "$(($(resident charon) - before))" KiB
+
+# ---------------------------------------------------------------- many at once
+
+ctl seed1 ticket >"$BED_DIR/ticket" 2>/dev/null
+for ((i = 1; i <= MANY; i++)); do charon_start "c$i" && overlayd_start "c$i"; done
+waiting() { ctl seed1 pending --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["pending"]))'; }
+rm -f "$BED_DIR/quiet" "$BED_DIR/many"
+before=$(resident overlayd)
+for ((i = 0; i < ROUNDS; i++)); do
+	p99 10 >>"$BED_DIR/quiet"
+	p99 10 >>"$BED_DIR/many" &
+	echo=$!
+	for ((k = 1; k <= MANY; k++)); do ctl "c$k" join --no-wait --file "$BED_DIR/ticket" >/dev/null & done
+	wait $echo
+	await '[ "$(waiting)" = "$MANY" ]' 60 "all of them wait for an admin"
+	for ((k = 1; k <= MANY; k++)); do ctl "c$k" join --cancel >/dev/null; done
+done
+quiet=$(median <"$BED_DIR/quiet")
+many=$(median <"$BED_DIR/many")
+row join "p99 of the echo, $MANY idle nodes beside it" "$quiet" us
+row join "p99 of the echo, while they ask to join, all at once" "$many" us
+row join "asking / quiet" "$(calc "$many / $quiet")" ratio "<=" 2
+row join "overlayd's memory on the seed, more than before" "$(($(resident overlayd) - before))" KiB
