@@ -138,3 +138,29 @@ int policy_admission_parse(const uint8_t *data, size_t len, struct policy_admiss
 	*out = a;
 	return 0;
 }
+
+static int real_verify(void *user, const struct policy_key *key, const void *text, size_t len,
+        const uint8_t sig[64])
+{
+	(void)user;
+	return policy_key_verify(key, text, len, sig);
+}
+
+int policy_admission_verify(const struct policy_admission *admission,
+        const struct policy_key *token_key, const struct policy_peer *seed, policy_verify_fn verify,
+        void *user)
+{
+	uint8_t words[POLICY_ADMISSION_WORDS_MAX];
+	size_t len = policy_admission_words_token(admission, words);
+	int ret;
+
+	verify = verify ? verify : real_verify;
+	ret = verify(user, token_key, words, len, admission->by_token);
+	if (ret)
+		return ret;
+	len = policy_admission_words_seed(admission, words);
+	ret = verify(user, &seed->key, words, len, admission->by_seed);
+	if (ret == -EKEYREJECTED && seed->has_old_key)
+		ret = verify(user, &seed->old_key, words, len, admission->by_seed);
+	return ret;
+}

@@ -39,6 +39,16 @@ size_t policy_admission_words_seed(
 /* The record: how many bytes are in buf. 0: a field cannot be (a name, the address, number 0). */
 size_t policy_admission_print(
         const struct policy_admission *admission, uint8_t buf[POLICY_ADMISSION_MAX]);
+/*
+ * Both signatures: the token's, and the seed's by its key (or, while it changes that, by its old
+ * one). verify: as policy_key_verify(), for simulators (NULL: that one). -EKEYREJECTED: one is not;
+ * -EIO. Whether the policy grants it: policy_admission_check().
+ */
+typedef int (*policy_verify_fn)(void *user, const struct policy_key *key, const void *text,
+        size_t len, const uint8_t sig[64]);
+int policy_admission_verify(const struct policy_admission *admission,
+        const struct policy_key *token_key, const struct policy_peer *seed, policy_verify_fn verify,
+        void *user);
 /* All of it, and nothing behind; the signatures are not looked at. -EINVAL: it is no record. */
 int policy_admission_parse(const uint8_t *data, size_t len, struct policy_admission *out);
 

@@ -33,11 +33,12 @@
 struct pol_full {
 	struct policy pub;
 	atomic_uint refs;
-	struct pol_arena arena;      /* holds everything, this struct included */
-	const struct pol_tz **zones; /* of sites[i] */
-	const bool *role_declared;   /* of roles[i]: may be empty */
-	const uint32_t *by_key;      /* peers, sorted by key */
-	const uint32_t *by_old_key;  /* NULL: none has one */
+	struct pol_arena arena;       /* holds everything, this struct included */
+	const struct policy *written; /* with guests: what they were added to, a reference */
+	const struct pol_tz **zones;  /* of sites[i] */
+	const bool *role_declared;    /* of roles[i]: may be empty */
+	const uint32_t *by_key;       /* peers, sorted by key */
+	const uint32_t *by_old_key;   /* NULL: none has one */
 	const uint32_t *by_addr4;
 	const uint32_t *by_addr6;
 };

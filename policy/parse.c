@@ -296,10 +296,13 @@ struct policy *policy_ref(const struct policy *policy)
 void policy_unref(const struct policy *policy)
 {
 	struct pol_full *full = (struct pol_full *)policy;
+	const struct policy *written;
 	struct pol_arena arena;
 
 	if (!full || atomic_fetch_sub(&full->refs, 1) != 1)
 		return;
+	written = full->written;
 	arena = full->arena; /* it holds `full` itself */
 	pol_arena_free(&arena);
+	policy_unref(written);
 }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What guests.c and guests_check.c share. */
+#ifndef OVERLAYD_POLICY_GUESTS_INTERNAL_H
+#define OVERLAYD_POLICY_GUESTS_INTERNAL_H
+
+#include "policy/guests.h"
+#include "policy/internal.h"
+
+/* As host names are compared: A to Z are a to z. */
+void pol_name_lower(const char *name, char lower[POLICY_NAME_MAX + 1]);
+
+#endif
