@@ -203,6 +203,7 @@ void pol_check(struct pol_ctx *ctx)
 	duplicates_check(ctx);
 	old_keys_check(ctx);
 	failovers_check(ctx);
+	pol_check_tokens(ctx);
 	if (ctx->errors == 0)
 		pol_check_paths(ctx);
 	if (!ctx->torn)

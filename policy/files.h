@@ -11,7 +11,7 @@ struct pol_files {
 	size_t total;
 };
 
-/* Reads policy.yaml and peers.d; what fails is in the report. Clear it in any case. */
+/* Reads policy.yaml, peers.d and tokens.d; what fails is in the report. Clear it in any case. */
 int pol_files_read(struct pol_files *files, const char *dir, struct policy_report *report);
 /* Takes `data` over (on success). */
 int pol_files_put(struct pol_files *files, const char *name, char *data, size_t len);
@@ -27,7 +27,7 @@ int pol_roles_keep(
  * text is not laid out so that it can be done; then it is of no use any more. */
 int pol_rekey_text(struct policy_file *file, const struct policy_peer *peer,
         const struct policy_key *key, int64_t old_until);
-/* Is this the name of a file that is read in peers.d? */
+/* Is this the name of a file that is read in peers.d and tokens.d? */
 bool pol_file_counts(const char *name);
 
 #endif

@@ -104,6 +104,9 @@ struct pol_ctx {
 	struct policy_peer *peers;
 	size_t n_peers, cap_peers;
 	struct pol_names peer_names;
+	struct policy_token *tokens;
+	size_t n_tokens, cap_tokens;
+	size_t n_excepts;         /* of all tokens */
 	struct pol_names strings; /* interned texts -> index into hours */
 	const struct policy_hours **hours;
 	size_t n_hours, cap_hours;
@@ -140,7 +143,7 @@ struct pol_keys {
 	const char *const *later; /* known to the design, not to this release */
 };
 extern const struct pol_keys pol_keys_top, pol_keys_site, pol_keys_service, pol_keys_allow,
-        pol_keys_manage, pol_keys_failover, pol_keys_peer, pol_keys_test;
+        pol_keys_manage, pol_keys_failover, pol_keys_peer, pol_keys_test, pol_keys_token;
 /* Reports unknown keys; false when the node is no mapping (reported too). */
 bool pol_keys_check(struct pol_ctx *ctx, const struct pol_node *map, const struct pol_keys *keys);
 /* The value of a key, NULL when absent or empty. */
@@ -162,11 +165,13 @@ int pol_word(struct pol_ctx *ctx, const struct pol_node *node, const char *what,
 const char *pol_keep(struct pol_ctx *ctx, const char *text);
 
 /* ---- parse.c */
+/* Is it one of tokens.d? */
+bool pol_is_token_file(const char *name);
 /* As policy_parse(), with another reader of the first file. */
 int pol_parse(const struct policy_file *files, size_t n_files, pol_read_fn read_main,
         const void *read_arg, struct policy **out, struct policy_report *report);
 
-/* ---- settings.c, sections.c, peers.c, hours.c, services.c, check.c */
+/* ---- settings.c, sections.c, peers.c, tokens.c, hours.c, services.c, check.c */
 void pol_settings_parse(struct pol_ctx *ctx, const struct pol_node *top);
 void pol_sites_parse(struct pol_ctx *ctx, const struct pol_node *node);
 void pol_sites_default(struct pol_ctx *ctx);
@@ -177,6 +182,12 @@ void pol_manage_parse(struct pol_ctx *ctx, const struct pol_node *node);
 void pol_failovers_parse(struct pol_ctx *ctx, const struct pol_node *node);
 void pol_tests_parse(struct pol_ctx *ctx, const struct pol_node *node);
 void pol_peers_parse(struct pol_ctx *ctx, const struct pol_node *map, bool own_file);
+void pol_tokens_parse(struct pol_ctx *ctx, const struct pol_node *map, bool own_file);
+/* The roles of `who` ("a peer"), which count as held. How many. */
+size_t pol_held_roles_parse(
+        struct pol_ctx *ctx, const struct pol_node *list, const char *who, const uint16_t **out);
+/* The `site` of `what` ("this peer"), or UINT16_MAX after an error. */
+uint16_t pol_site_parse(struct pol_ctx *ctx, const struct pol_node *body, const char *what);
 uint16_t pol_role_intern(struct pol_ctx *ctx, const struct pol_node *node, const char *name);
 uint32_t pol_service_find(struct pol_ctx *ctx, const struct pol_node *node);
 void pol_service_put(struct pol_ctx *ctx, const struct policy_service *service);
@@ -190,12 +201,16 @@ bool pol_hours_active(const struct policy_hours *hours, int64_t now, int64_t *ne
 void pol_check(struct pol_ctx *ctx);
 void pol_check_paths(struct pol_ctx *ctx);
 void pol_check_tests(struct pol_ctx *ctx);
+void pol_check_tokens(struct pol_ctx *ctx);
 void pol_index(struct pol_ctx *ctx);
 const struct pol_tz *pol_site_zone(const struct pol_ctx *ctx, uint16_t site);
 
 /* ---- small words */
 /* NULL when good; else the end of a sentence that begins with "this key". */
 const char *pol_key_fault(const char *text, struct policy_key *key, const char **comment);
+/* "SHA256:..." as ssh-keygen prints it, and the 32 bytes. -EINVAL. */
+int pol_fingerprint_parse(const char *text, uint8_t digest[32]);
+void pol_fingerprint_print(const uint8_t digest[32], char buf[POLICY_FINGERPRINT_LEN]);
 /* SHA-256 over up to three short pieces, 256 bytes in all. */
 void pol_sha256(unsigned char out[32], const void *a, size_t n_a, const void *b, size_t n_b,
         const void *c, size_t n_c);

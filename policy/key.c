@@ -140,24 +140,56 @@ void policy_key_print(const struct policy_key *key, char *buf, size_t size)
 	snprintf(buf, size, "ssh-ed25519 %s", (const char *)text);
 }
 
-void policy_key_fingerprint(const struct policy_key *key, char buf[POLICY_FINGERPRINT_LEN])
+void policy_key_digest(const struct policy_key *key, uint8_t digest[32])
 {
-	unsigned char blob[BLOB_LEN], digest[32], text[45];
+	unsigned char blob[BLOB_LEN];
 
 	key_blob(key, blob);
 	pol_sha256(digest, blob, sizeof(blob), NULL, 0, NULL, 0);
-	EVP_EncodeBlock(text, digest, sizeof(digest));
+}
+
+void pol_fingerprint_print(const uint8_t digest[32], char buf[POLICY_FINGERPRINT_LEN])
+{
+	unsigned char text[45];
+
+	EVP_EncodeBlock(text, digest, 32);
 	snprintf(buf, POLICY_FINGERPRINT_LEN, "SHA256:%.43s", (const char *)text);
+}
+
+int pol_fingerprint_parse(const char *text, uint8_t digest[32])
+{
+	unsigned char padded[45], bytes[33];
+	char again[POLICY_FINGERPRINT_LEN];
+
+	if (strlen(text) != POLICY_FINGERPRINT_LEN - 1 || memcmp(text, "SHA256:", 7) != 0)
+		return -EINVAL;
+	for (const char *c = text + 7; *c; c++)
+		if (!is_base64(*c))
+			return -EINVAL;
+	snprintf((char *)padded, sizeof(padded), "%s=", text + 7);
+	if (EVP_DecodeBlock(bytes, padded, 44) != 33)
+		return -EINVAL;
+	pol_fingerprint_print(bytes, again); /* the last character has bits to spare */
+	if (strcmp(again, text) != 0)
+		return -EINVAL;
+	memcpy(digest, bytes, 32);
+	return 0;
+}
+
+void policy_key_fingerprint(const struct policy_key *key, char buf[POLICY_FINGERPRINT_LEN])
+{
+	uint8_t digest[32];
+
+	policy_key_digest(key, digest);
+	pol_fingerprint_print(digest, buf);
 }
 
 int policy_key_compare(const struct policy_key *a, const struct policy_key *b)
 {
-	unsigned char blob[BLOB_LEN], digest_a[32], digest_b[32];
+	uint8_t digest_a[32], digest_b[32];
 
-	key_blob(a, blob);
-	pol_sha256(digest_a, blob, sizeof(blob), NULL, 0, NULL, 0);
-	key_blob(b, blob);
-	pol_sha256(digest_b, blob, sizeof(blob), NULL, 0, NULL, 0);
+	policy_key_digest(a, digest_a);
+	policy_key_digest(b, digest_b);
 	return memcmp(digest_a, digest_b, sizeof(digest_a));
 }
 

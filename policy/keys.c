@@ -8,8 +8,8 @@
 
 const struct pol_keys pol_keys_top = {"the policy",
         LIST("cluster", "serial", "overlay", "enforce", "firewall", "join", "mesh", "port", "sites",
-                "services", "roles", "allow", "manage", "failover", "peers", "tests"),
-        LIST("grace", "tokens", "clients", "gateways")};
+                "services", "roles", "allow", "manage", "failover", "peers", "tests", "tokens"),
+        LIST("grace", "clients", "gateways")};
 const struct pol_keys pol_keys_site = {"a site", LIST("timezone", "behind_nat"), LIST("gateway")};
 const struct pol_keys pol_keys_service = {"a service", LIST("ports"), LIST("protect")};
 const struct pol_keys pol_keys_allow = {
@@ -21,6 +21,8 @@ const struct pol_keys pol_keys_peer = {"a peer",
         LIST("key", "old_key", "old_until", "address", "address6", "site", "roles", "endpoints",
                 "until", "hours"),
         LIST("subnets", "gateway")};
+const struct pol_keys pol_keys_token = {
+        "a token", LIST("key", "roles", "site", "range", "count", "until", "except"), NULL};
 const struct pol_keys pol_keys_test = {"a test", LIST("from", "to", "port", "expect"), NULL};
 
 static bool listed(const char *const *list, const char *text)

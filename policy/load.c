@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading the files of a policy directory: policy.yaml and peers.d/[*].yaml. */
+/* Reading the files of a policy directory: policy.yaml, peers.d/[*].yaml and tokens.d/[*].yaml. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -174,30 +174,32 @@ fail:
 	return errno ? -errno : -ENOMEM;
 }
 
-static int peers_load(struct pol_files *files, int dir_fd, struct policy_report *report)
+/* All files of peers.d, or of tokens.d, which need not be there. */
+static int part_load(
+        struct pol_files *files, int dir_fd, const char *part, struct policy_report *report)
 {
-	int fd = openat(dir_fd, "peers.d", O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
-	char **names = NULL, shown[sizeof("peers.d/") + 256];
+	int fd = openat(dir_fd, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret;
+	char **names = NULL, shown[sizeof("tokens.d/") + 256];
 	size_t n = 0;
 	DIR *dir;
 
 	if (fd < 0)
 		return errno == ENOENT ? 0
-		                       : pol_report_errno(report, "peers.d", -errno,
+		                       : pol_report_errno(report, part, -errno,
 		                                 "this directory cannot be read");
 	dir = fdopendir(fd);
 	if (!dir) {
 		ret = -errno;
 		close(fd);
-		return pol_report_errno(report, "peers.d", ret, "this directory cannot be read");
+		return pol_report_errno(report, part, ret, "this directory cannot be read");
 	}
 	ret = names_read(dir, &names, &n);
 	if (ret)
-		pol_report_errno(report, "peers.d", ret, "this directory cannot be read");
+		pol_report_errno(report, part, ret, "this directory cannot be read");
 	for (size_t i = 0; i < n; i++) {
 		int failed;
 
-		snprintf(shown, sizeof(shown), "peers.d/%.256s", names[i]);
+		snprintf(shown, sizeof(shown), "%.8s/%.256s", part, names[i]);
 		failed = file_load(files, fd, names[i], shown, report);
 		ret = ret ? ret : failed;
 		free(names[i]);
@@ -214,9 +216,12 @@ int pol_files_read(struct pol_files *files, const char *dir, struct policy_repor
 	if (fd < 0)
 		return pol_report_errno(report, dir, -errno, "the policy directory cannot be read");
 	ret = file_load(files, fd, "policy.yaml", "policy.yaml", report);
-	failed = peers_load(files, fd, report);
+	for (size_t i = 0; i < 2; i++) {
+		failed = part_load(files, fd, i ? "tokens.d" : "peers.d", report);
+		ret = ret ? ret : failed;
+	}
 	close(fd);
-	return ret ? ret : failed;
+	return ret;
 }
 
 int policy_load(const char *dir, struct policy **out, struct policy_report *report)

@@ -10,6 +10,11 @@
 
 #define MAIN_FILE "policy.yaml"
 
+bool pol_is_token_file(const char *name)
+{
+	return strncmp(name, "tokens.d/", 9) == 0;
+}
+
 static int source_compare(const void *a, const void *b)
 {
 	const struct pol_source *x = a, *y = b;
@@ -86,26 +91,33 @@ static void main_parse(struct pol_ctx *ctx)
 	pol_roles_parse(ctx, pol_get(top, "roles"));
 	if (pol_get(top, "peers"))
 		pol_peers_parse(ctx, pol_get(top, "peers"), false);
+	if (pol_get(top, "tokens"))
+		pol_tokens_parse(ctx, pol_get(top, "tokens"), false);
 }
 
-static void peer_file_parse(struct pol_ctx *ctx, const struct pol_source *source)
+/* Of peers.d, or of tokens.d. */
+static void part_file_parse(struct pol_ctx *ctx, const struct pol_source *source)
 {
 	struct policy_where where = {source->name, 1, 1};
+	bool empty, tokens = pol_is_token_file(source->name);
+	const char *what = tokens ? "token" : "peer";
 	const struct pol_node *top;
-	bool empty;
 
 	ctx->source = source;
 	top = pol_yaml_parse(ctx, &empty);
-	if (top)
+	if (top && tokens)
+		pol_tokens_parse(ctx, top, true);
+	else if (top)
 		pol_peers_parse(ctx, top, true);
 	else
 		ctx->torn = true;
 	if (empty) /* perhaps being written just now: its peer must not be evicted for that */
-		pol_error(ctx, where, "this file holds no peer: delete it if the peer is to go");
+		pol_error(ctx, where, "this file holds no %s: delete it if the %s is to go", what,
+		        what);
 	pol_arena_reset(&ctx->tree);
 }
 
-/* ---- the final order of peers and roles */
+/* ---- the final order of peers, tokens and roles */
 
 static int peer_compare(const void *a, const void *b)
 {
@@ -133,6 +145,23 @@ static int index_compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
+static int token_compare(const void *a, const void *b)
+{
+	const struct policy_token *x = a, *y = b;
+
+	return strcmp(x->name, y->name);
+}
+
+/* Their places in the sorted table. The list is ours still. */
+static void roles_place(const uint16_t *list, size_t n, const uint16_t *now)
+{
+	uint16_t *roles = (uint16_t *)(uintptr_t)list;
+
+	for (size_t i = 0; i < n; i++)
+		roles[i] = now[roles[i]];
+	pol_sort(roles, n, sizeof(*roles), index_compare);
+}
+
 static void roles_finish(struct pol_ctx *ctx)
 {
 	struct role_place places[POLICY_ROLES_MAX];
@@ -151,14 +180,10 @@ static void roles_finish(struct pol_ctx *ctx)
 		declared[i] = ctx->role_declared[places[i].old];
 		pol_names_put(&ctx->scratch, &table, names[i], (uint32_t)i);
 	}
-	for (size_t i = 0; i < ctx->n_peers; i++) {
-		uint16_t *roles = (uint16_t *)ctx->peers[i].roles; /* ours still */
-
-		for (size_t j = 0; j < ctx->peers[i].n_roles; j++)
-			roles[j] = now[roles[j]];
-		if (roles)
-			pol_sort(roles, ctx->peers[i].n_roles, sizeof(*roles), index_compare);
-	}
+	for (size_t i = 0; i < ctx->n_peers; i++)
+		roles_place(ctx->peers[i].roles, ctx->peers[i].n_roles, now);
+	for (size_t i = 0; i < ctx->n_tokens; i++)
+		roles_place(ctx->tokens[i].roles, ctx->tokens[i].n_roles, now);
 	if (ctx->n_roles)
 		memcpy(ctx->role_held, held, ctx->n_roles * sizeof(held[0]));
 	ctx->role_declared = declared;
@@ -188,9 +213,12 @@ static void tables_finish(struct pol_ctx *ctx)
 	for (size_t i = 0; i < ctx->n_peers; i++)
 		pol_names_put(&ctx->scratch, &table, ctx->peers[i].name, (uint32_t)i);
 	ctx->peer_names = table;
+	pol_sort(ctx->tokens, ctx->n_tokens, sizeof(*ctx->tokens), token_compare);
 	roles_finish(ctx);
 	policy->peers = kept(ctx, ctx->peers, ctx->n_peers, sizeof(*ctx->peers));
 	policy->n_peers = ctx->n_peers;
+	policy->tokens = kept(ctx, ctx->tokens, ctx->n_tokens, sizeof(*ctx->tokens));
+	policy->n_tokens = ctx->n_tokens;
 	policy->sites = kept(ctx, ctx->sites, ctx->n_sites, sizeof(*ctx->sites));
 	policy->n_sites = ctx->n_sites;
 	policy->services = kept(ctx, ctx->services, ctx->n_services, sizeof(*ctx->services));
@@ -205,7 +233,7 @@ static void whole_parse(struct pol_ctx *ctx)
 		return;
 	main_parse(ctx);
 	for (size_t i = 1; i < ctx->n_sources; i++)
-		peer_file_parse(ctx, &ctx->sources[i]);
+		part_file_parse(ctx, &ctx->sources[i]);
 	tables_finish(ctx);
 	ctx->source = &ctx->sources[0];
 	top = ctx->top;

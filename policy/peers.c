@@ -61,16 +61,27 @@ void pol_roles_parse(struct pol_ctx *ctx, const struct pol_node *node)
 	}
 }
 
-static void peer_roles(struct pol_ctx *ctx, const struct pol_node *list, struct policy_peer *peer)
+/* Is it among the n? */
+static bool role_listed(const uint16_t *roles, size_t n, uint16_t role)
+{
+	for (size_t i = 0; i < n; i++)
+		if (roles[i] == role)
+			return true;
+	return false;
+}
+
+size_t pol_held_roles_parse(
+        struct pol_ctx *ctx, const struct pol_node *list, const char *who, const uint16_t **out)
 {
 	uint16_t *roles;
+	size_t n = 0;
 
 	if (!pol_is_seq(ctx, list, "roles", "[exec]"))
-		return;
+		return 0;
 	if (list->n > POL_PEER_ROLES_MAX) {
-		pol_error(ctx, pol_at(ctx, list), "a peer may have %u roles, not %u",
+		pol_error(ctx, pol_at(ctx, list), "%s may have %u roles, not %u", who,
 		        POL_PEER_ROLES_MAX, list->n);
-		return;
+		return 0;
 	}
 	roles = pol_array(&ctx->keep, list->n, sizeof(*roles));
 	for (const struct pol_node *item = list->child; item; item = item->next) {
@@ -79,20 +90,16 @@ static void peer_roles(struct pol_ctx *ctx, const struct pol_node *list, struct 
 
 		if (role == POLICY_ANY)
 			continue;
-		for (size_t i = 0; i < peer->n_roles; i++) {
-			if (roles[i] != role)
-				continue;
+		if (role_listed(roles, n, role)) {
 			pol_error(ctx, pol_at(ctx, item), "role '%s' is listed twice: delete one",
 			        name);
-			role = POLICY_ANY;
-			break;
-		}
-		if (role == POLICY_ANY)
 			continue;
+		}
 		ctx->role_held[role] = true;
-		roles[peer->n_roles++] = role;
+		roles[n++] = role;
 	}
-	peer->roles = roles;
+	*out = roles;
+	return n;
 }
 
 /* ---- endpoints */
@@ -355,29 +362,25 @@ static void peer_address6(
 	peer->addr6_given = true;
 }
 
-static void peer_site(struct pol_ctx *ctx, const struct pol_node *body, struct policy_peer *peer)
+uint16_t pol_site_parse(struct pol_ctx *ctx, const struct pol_node *body, const char *what)
 {
 	const struct pol_node *node = pol_get(body, "site");
 	const char *text;
 	uint32_t site;
 
-	peer->site = UINT16_MAX;
 	if (ctx->torn_main)
-		return;
-	if (!node) {
-		if (ctx->n_sites && !ctx->sites[0].where.line)
-			peer->site = 0;
-		else
-			pol_need(ctx, body, "site", "this peer", "site: one of `sites:`");
-		return;
-	}
-	text = pol_text(ctx, node, "a site's name");
+		return UINT16_MAX;
+	if (!node && ctx->n_sites && !ctx->sites[0].where.line)
+		return 0;
+	node = node ? node : pol_need(ctx, body, "site", what, "site: one of `sites:`");
+	text = node ? pol_text(ctx, node, "a site's name") : NULL;
 	site = text ? pol_names_get(&ctx->site_names, text) : POL_NONE;
 	if (site != POL_NONE)
-		peer->site = (uint16_t)site;
-	else if (text)
+		return (uint16_t)site;
+	if (text)
 		pol_error(ctx, pol_at(ctx, node), "there is no site '%.63s'%s", text,
 		        pol_hint_names(ctx, &ctx->site_names, text).text);
+	return UINT16_MAX;
 }
 
 static void peer_until(struct pol_ctx *ctx, const struct pol_node *body, struct policy_peer *peer)
@@ -436,13 +439,13 @@ static void peer_parse(struct pol_ctx *ctx, const struct pol_node *key)
 
 	if (pol_keys_check(ctx, body, &pol_keys_peer)) {
 		peer_key(ctx, body, &peer);
-		peer_site(ctx, body, &peer);
+		peer.site = pol_site_parse(ctx, body, "this peer");
 		peer_address(ctx, body, &peer);
 		peer_address6(ctx, body, &peer);
 		peer_old_key(ctx, body, &peer);
 		node = pol_get(body, "roles");
 		if (node)
-			peer_roles(ctx, node, &peer);
+			peer.n_roles = pol_held_roles_parse(ctx, node, "a peer", &peer.roles);
 		node = pol_get(body, "endpoints");
 		if (node)
 			peer_endpoints(ctx, node, &peer);

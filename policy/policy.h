@@ -3,7 +3,7 @@
  * policy: what the admin wrote.
  *
  * A policy is read from a directory: `policy.yaml` plus `peers.d/[*].yaml`, one small file per
- * approved peer. policy_load() parses and checks all of it and returns either one immutable
+ * approved peer, and `tokens.d/[*].yaml`, one per token. policy_load() parses and checks all of it and returns either one immutable
  * `struct policy` or a report with every fault it could find (`file:line:column: error: ...`);
  * never half a policy. The room below explains a policy (policy_explain), says which allow rules
  * join two peers (policy_allows_between: the firewall and the explanation use the same answer),
@@ -34,6 +34,7 @@
 #define POLICY_TOKENS_MAX 64U
 #define POLICY_TOKEN_COUNT_MAX 4096U  /* guests of one token */
 #define POLICY_TOKEN_EXCEPT_MAX 4096U /* guests of one token that were revoked */
+#define POLICY_EXCEPTS_MAX 20000U     /* of all tokens */
 
 /* Where something was written; line and column count from 1, 0 when built in. */
 struct policy_where {

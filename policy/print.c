@@ -135,6 +135,26 @@ static void peer_print(FILE *out, const struct policy *policy, const struct poli
 	fputs(" }\n", out);
 }
 
+static void token_print(FILE *out, const struct policy *policy, const struct policy_token *token)
+{
+	char text[96];
+
+	policy_key_print(&token->key, text, sizeof(text));
+	fprintf(out, "  %s: { key: \"%s\", roles: [", token->name, text);
+	for (size_t i = 0; i < token->n_roles; i++)
+		fprintf(out, "%s%s", i ? ", " : "", policy->roles[token->roles[i]]);
+	pol_prefix_print(&token->range, text, sizeof(text));
+	fprintf(out, "], site: %s, range: %s, count: %u", policy->sites[token->site].name, text,
+	        token->count);
+	pol_until_print(token->until, text, sizeof(text));
+	fprintf(out, ", until: \"%s\"", text);
+	for (size_t i = 0; i < token->n_except; i++) {
+		pol_fingerprint_print(token->except[i], text);
+		fprintf(out, "%s\"%s\"", i ? ", " : ", except: [", text);
+	}
+	fputs(token->n_except ? "] }\n" : " }\n", out);
+}
+
 static void tests_print(FILE *out, const struct policy *policy)
 {
 	if (policy->n_tests)
@@ -182,6 +202,10 @@ static void policy_write(FILE *out, const struct policy *policy)
 		fputs("peers:\n", out);
 	for (size_t i = 0; i < policy->n_peers; i++)
 		peer_print(out, policy, &policy->peers[i]);
+	if (policy->n_tokens)
+		fputs("tokens:\n", out);
+	for (size_t i = 0; i < policy->n_tokens; i++)
+		token_print(out, policy, &policy->tokens[i]);
 	tests_print(out, policy);
 }
 
