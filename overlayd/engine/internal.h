@@ -94,8 +94,9 @@ struct link {
 	struct peer *prev, *next;
 	bool on;
 };
+/* First come, first served, but for peers that go first: up to `first`. */
 struct queue {
-	struct peer *head, *tail;
+	struct peer *head, *tail, *first;
 	size_t n;
 };
 
@@ -176,6 +177,7 @@ struct peer {
 	struct sa *sas; /* list, by id ascending */
 	struct sa *best;
 	bool was_up;
+	bool met;    /* had a tunnel in this run */
 	bool trying; /* initiation outstanding; holds a slot of the window */
 	bool rule_us;
 	uint32_t attempts;

@@ -91,19 +91,36 @@ struct peer *timer_first(const struct engine *e)
 	return e->n_heap ? e->heap[0] : NULL;
 }
 
+/*
+ * Where thousands wait for charon, seeds and those whose programs talk with us do not wait for the
+ * dead. Not to initiate: the dead are tried again and again there, and nobody else had a turn.
+ */
+static bool goes_first(enum queue_kind q, const struct peer *p)
+{
+	return (q == Q_LOAD || q == Q_END) && (p->met || p->seeded);
+}
+
 void queue_add(struct engine *e, enum queue_kind q, struct peer *p)
 {
 	struct queue *l = &e->queues[q];
 	struct link *k = &p->links[q];
+	bool first = goes_first(q, p);
+	struct peer *before = first ? l->first : l->tail;
 
 	if (k->on)
 		return;
-	*k = (struct link){.prev = l->tail, .on = true};
-	if (l->tail)
-		l->tail->links[q].next = p;
+	*k = (struct link){
+	        .prev = before, .next = before ? before->links[q].next : l->head, .on = true};
+	if (before)
+		before->links[q].next = p;
 	else
 		l->head = p;
-	l->tail = p;
+	if (k->next)
+		k->next->links[q].prev = p;
+	else
+		l->tail = p;
+	if (first)
+		l->first = p;
 	l->n++;
 }
 
@@ -122,6 +139,8 @@ void queue_remove(struct engine *e, enum queue_kind q, struct peer *p)
 		k->next->links[q].prev = k->prev;
 	else
 		l->tail = k->prev;
+	if (l->first == p)
+		l->first = k->prev;
 	*k = (struct link){0};
 	l->n--;
 }

@@ -423,6 +423,7 @@ void tunnel_step(struct engine *e, struct peer *p)
 	sas_judge_peer(e, p);
 	pick_best(e, p);
 	p->was_up = p->best != NULL;
+	p->met = p->met || p->was_up;
 	if (p->best) {
 		if (!sa_is_old(p->best) || !was) {
 			tunnel_stop(e, p);
