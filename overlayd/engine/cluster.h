@@ -71,6 +71,29 @@ void cluster_note(struct cluster *cluster, const char *peer, const struct sessio
 void cluster_who(struct cluster *cluster);
 void cluster_voucher(struct cluster *cluster, const char *line, size_t len);
 size_t cluster_vouchers(const struct cluster *cluster, struct engine_voucher_view *v, size_t max);
+/*
+ * Guests that tokens let in: policy/admission.h. Both signatures are checked. ours: this seed has
+ * just signed it; nobody may have its name, key, address or number. Else it came with a seed's
+ * answer, and what goes before whom is as for any (policy/guests.h). From the next cluster_policy()
+ * on it is a peer. 0; -EALREADY: it is known, and counts; -EINVAL: not granted by the bundle in
+ * force; -EKEYREJECTED: a signature; -EEXIST: somebody goes before it; -ENOSPC: too many;
+ * -ENOMEM; -ENOENT: no bundle is in force.
+ */
+int cluster_admit(struct cluster *cluster, const struct policy_admission *admission, bool ours);
+/* Of the token's count: guests that count, and those that were revoked. */
+size_t cluster_admissions_used(const struct cluster *cluster, const char *token);
+/* The next number that this seed may give; 0: none is left. */
+uint32_t cluster_admission_number(const struct cluster *cluster, const char *token);
+/* The one by which that key is a guest; NULL: it is none. Valid until the next step. */
+const struct policy_admission *cluster_admission_of(
+        const struct cluster *cluster, const struct policy_key *key);
+/* Is it on disk? */
+bool cluster_admission_stored(const struct cluster *cluster, const struct policy_key *key);
+/* Why the last try to keep them there failed; "" */
+const char *cluster_admissions_store_text(const struct cluster *cluster);
+/* ENGINE_EV_ADMISSIONS */
+void cluster_admissions(struct cluster *cluster, const uint8_t *data, size_t len);
+
 /* Is this node a complete member? Until then it answers nobody as a seed does. True at first. */
 void cluster_complete(struct cluster *cluster, bool complete);
 /* Whose bundles count: the one in use, then any that was or will be. How many; 0: none is set. */

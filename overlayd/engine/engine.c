@@ -345,6 +345,8 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_BUNDLE:
 		cluster_bundle(e->cluster, ev->bundle.source, ev->bundle.file, ev->bundle.len);
 		break;
+	case ENGINE_EV_ADMISSIONS:
+		break;
 	case ENGINE_EV_SESSION:
 		cluster_session(e->cluster, ev);
 		break;

@@ -58,6 +58,7 @@
 
 #include "engine/join.h"
 #include "engine/session.h"
+#include "policy/admission.h"
 #include "policy/policy.h"
 
 struct policy_ticket; /* policy/ticket.h */
@@ -148,6 +149,9 @@ enum engine_event_type {
 	ENGINE_EV_JOIN_GONE,     /* .join_call.id: it hung up, or the host did */
 	ENGINE_EV_JOIN_REJECT,   /* .own_key: admin: this pending key is refused for a day */
 	ENGINE_EV_ADMIT_SIGNED,  /* .admit_signed: answer to ENGINE_FX_ADMIT_SIGN */
+	ENGINE_EV_ADMISSIONS,    /* .admissions: as ENGINE_FX_ADMISSIONS_STORE kept them; at start,
+	                            before the bundle that was kept: they come into force with it.
+	                            Or behind it */
 };
 
 enum engine_bundle_source {
@@ -225,6 +229,14 @@ struct engine_conn_row {
 	uint8_t n_remote_ts;
 	bool odd_ts; /* as in a child's row; or not exactly one child */
 };
+
+/* Records of admissions, each behind its length in two bytes (big-endian), as in a session. */
+struct engine_admissions_fx {
+	const uint8_t *data; /* valid until the next step; of an event: during it */
+	size_t len;          /* at most ENGINE_ADMISSIONS_BYTES */
+};
+#define ENGINE_ADMISSIONS_MAX 8192U /* that a node keeps */
+#define ENGINE_ADMISSIONS_BYTES (ENGINE_ADMISSIONS_MAX * (2 + POLICY_ADMISSION_MAX))
 
 enum engine_fw_seen {
 	ENGINE_FW_AS_LEFT, /* exactly what the last confirmed effect of this run made it */
@@ -335,6 +347,7 @@ struct engine_event {
 			uint64_t effect_id;
 			uint8_t by_seed[64];
 		} admit_signed;
+		struct engine_admissions_fx admissions;
 	};
 };
 
@@ -361,6 +374,8 @@ enum engine_effect_type {
 	ENGINE_FX_RESOLVE,      /* .resolve: answer ENGINE_EV_RESOLVED (error set if it failed) */
 	ENGINE_FX_NOTICE,       /* .notice: log it, tell clients; no id */
 	ENGINE_FX_BUNDLE_STORE, /* .bundle: keep it, whole and at once, beside the loop; result */
+	ENGINE_FX_ADMISSIONS_STORE, /* .admissions: the same with these, instead of those before;
+	                               len 0: none, the file goes; result */
 	ENGINE_FX_SESSION_OPEN, /* .session: the session gets the effect's id; ENGINE_EV_SESSION */
 	ENGINE_FX_SESSION_SEND, /* .session with msg; no result: what is not sent ends the session */
 	ENGINE_FX_SESSION_CLOSE, /* .session: its id is not used any more; no result, no event */
@@ -619,6 +634,7 @@ struct engine_effect {
 		struct engine_join_answer_fx join_answer;
 		uint64_t join_stop; /* the id of the ask */
 		struct engine_admit_fx admit;
+		struct engine_admissions_fx admissions;
 		struct minisign_public cluster_key;
 	};
 };
@@ -748,6 +764,13 @@ struct engine_voucher_view {
 	int64_t said_mono_us;
 };
 size_t engine_vouchers(const struct engine *engine, struct engine_voucher_view *v, size_t max);
+/* A token of the policy in force, and what is known here of its use. -ENOENT: no such index. */
+struct engine_token_view {
+	const struct policy_token *token;
+	size_t used; /* of its count: guests there are, and those that were revoked */
+	bool over;   /* its time is, by the trusted clock */
+};
+int engine_token_at(const struct engine *engine, size_t index, struct engine_token_view *out);
 /*
  * Records, sorted by name, 0 .. n_peers - 1: all peers of the policy but self, and those still
  * being revoked. Strings are valid until the next step. -ENOENT: no such peer.

@@ -15,6 +15,8 @@
  *   WHO        tell me what the nodes said of themselves since `since` (0: all).
  *   STATEMENTS the answer: signed statements, and `since` for the next time.
  *   VOUCHER    to a seed: I want to change my key, see policy/voucher.h; or, empty: not any more.
+ *   ADMISSIONS guests that tokens let in (policy/admission.h), by the grants of `head`; or, without
+ *              any, only the sum of all that I know of: if yours is another, send me what you have.
  *
  * A NOTE is a datagram (UDP, same port, inside the SA): the serial and digest in force. A node sends
  * one to a few connected peers after each change and to one at random from time to time, so that
@@ -71,18 +73,22 @@ enum session_msg_type {
 	SESSION_WHO,
 	SESSION_STATEMENTS,
 	SESSION_VOUCHER,
+	SESSION_ADMISSIONS,
 };
-#define SESSION_TYPES (SESSION_VOUCHER + 1U)
+#define SESSION_TYPES (SESSION_ADMISSIONS + 1U)
 
 struct session_msg {
 	enum session_msg_type type;
-	struct session_head head;           /* STATE: in force; BUNDLE: the new one; WANT: have */
+	struct session_head head;           /* STATE, ADMISSIONS: in force; BUNDLE: the new one;
+	                                       WANT: have */
 	struct session_statement statement; /* STATE: own, signed by the host as it is sent */
 	bool delta;                         /* BUNDLE: data is a delta from base, then signature */
 	struct session_head base;           /* BUNDLE with delta */
-	const uint8_t *data; /* BUNDLE: payload, see bundle.h; VOUCHER: a line; borrowed */
+	const uint8_t *data; /* BUNDLE: payload, see bundle.h; VOUCHER: a line; ADMISSIONS: records,
+	                        each behind its length in two bytes, big-endian; borrowed */
 	size_t len;
-	uint64_t since;                             /* WHO, STATEMENTS */
+	uint8_t sum[32]; /* ADMISSIONS: of all that are known, see engine/admissions.c */
+	uint64_t since;  /* WHO, STATEMENTS */
 	const struct session_statement *statements; /* STATEMENTS; borrowed */
 	size_t n_statements;
 };

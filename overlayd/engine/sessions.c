@@ -413,6 +413,8 @@ void cluster_session_msg(struct cluster *c, uint64_t id, const struct session_ms
 	case SESSION_VOUCHER:
 		voucher_come(c, s, msg);
 		break;
+	case SESSION_ADMISSIONS:
+		break;
 	}
 }
 

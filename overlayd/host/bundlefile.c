@@ -2,6 +2,7 @@
 #include "host/bundlefile.h"
 
 #include "client/paths.h"
+#include "host/guestsfile.h"
 #include "host/store.h"
 #include "host/world.h"
 
@@ -106,8 +107,10 @@ int bundlefile_begin(struct world *world, char *err, size_t err_size)
 	char path[4096];
 	int ret = key_take(world, err, err_size);
 
-	if (!ret && world->has_cluster_key && !bundle_in_force(world))
+	if (!ret && world->has_cluster_key && !bundle_in_force(world)) {
+		guestsfile_begin(world);
 		ret = kept_tell(world, err, err_size);
+	}
 	snprintf(path, sizeof(path), "%s/" STATE_BUNDLE, world->options.state_dir);
 	if (!ret && !world->has_cluster_key && !access(path, F_OK))
 		log_warning("%s is a signed bundle, but there is no %s/" OVERLAY_CLUSTER_PUB

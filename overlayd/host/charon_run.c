@@ -421,6 +421,7 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_NOTICE:
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:

@@ -18,6 +18,7 @@ static const char *const types[] = {
         [SESSION_WHO] = "who",
         [SESSION_STATEMENTS] = "statements",
         [SESSION_VOUCHER] = "voucher",
+        [SESSION_ADMISSIONS] = "admissions",
 };
 #define N_TYPES (sizeof(types) / sizeof(types[0]))
 
@@ -171,6 +172,34 @@ static int encode_bundle(const struct session_msg *msg, struct session_out *out)
 	return out_make(header, NULL, 0, msg->data, msg->len, out);
 }
 
+/* Each behind its length in two bytes, and none that cannot be one. */
+static int records_judge(const uint8_t *at, size_t left)
+{
+	if (left > SESSION_SMALL_MAX)
+		return -EMSGSIZE;
+	while (left) {
+		size_t len = left < 2 ? 0 : (size_t)at[0] << 8 | at[1];
+
+		if (!len || len > POLICY_ADMISSION_MAX || left - 2 < len)
+			return -EBADMSG;
+		at += 2 + len;
+		left -= 2 + len;
+	}
+	return 0;
+}
+
+static int encode_admissions(const struct session_msg *msg, struct session_out *out)
+{
+	char sum[2 * sizeof(msg->sum) + 1];
+
+	if (!msg->head.serial || records_judge(msg->data, msg->len))
+		return -EINVAL;
+	bundle_digest_print(msg->sum, sum);
+	return out_make(json_pack("{s:s, s:o, s:s}", "msg", "admissions", "head",
+	                        head_make(&msg->head), "sum", sum),
+	        msg->data, msg->len, NULL, 0, out);
+}
+
 /* Statements behind each other. */
 static int encode_records(json_t *header, const struct session_statement *statements, size_t n,
         struct session_out *out)
@@ -219,6 +248,8 @@ int session_encode(const struct session_msg *msg, struct session_out *out)
 		               ? out_make(json_pack("{s:s}", "msg", "voucher"), msg->data, msg->len,
 		                         NULL, 0, out)
 		               : -EMSGSIZE;
+	case SESSION_ADMISSIONS:
+		return encode_admissions(msg, out);
 	}
 	return -EINVAL;
 }
@@ -285,6 +316,22 @@ static int decode_statements(const struct wire_msg *wire, struct session_in *in)
 	return 1;
 }
 
+static int decode_admissions(const struct wire_msg *wire, struct session_in *in)
+{
+	struct session_msg *msg = &in->msg;
+	int rc = records_judge(wire->payload, wire->payload_len);
+
+	if (rc < 0)
+		return rc;
+	if (!head_read(json_object_get(wire->header, "head"), &msg->head) || !msg->head.serial ||
+	        !wirepart_hex_read(
+	                json_object_get(wire->header, "sum"), msg->sum, sizeof(msg->sum)))
+		return -EBADMSG;
+	msg->data = wire->payload;
+	msg->len = wire->payload_len;
+	return 1;
+}
+
 static int decode_typed(const struct wire_msg *wire, struct session_in *in)
 {
 	switch (in->msg.type) {
@@ -298,6 +345,8 @@ static int decode_typed(const struct wire_msg *wire, struct session_in *in)
 		in->msg.data = wire->payload;
 		in->msg.len = wire->payload_len;
 		return in->msg.len < POLICY_VOUCHER_LINE_MAX ? 1 : -EMSGSIZE;
+	case SESSION_ADMISSIONS:
+		return decode_admissions(wire, in);
 	case SESSION_WANT:
 		return !wire->payload_len && head_read(json_object_get(wire->header, "head"),
 		                                     &in->msg.head)

@@ -11,6 +11,8 @@
  *   WHO         {"msg":"who","since":"0123456789abcdef"}
  *   STATEMENTS  {"msg":"statements","since":"..."}       payload: RECORDs, one behind the other
  *   VOUCHER     {"msg":"voucher"}                        payload: a line of policy/voucher.h, or none
+ *   ADMISSIONS  {"msg":"admissions","head":HEAD,"sum":64 hex digits}
+ *                payload: records of policy/admission.h, each behind its length (u16), or none
  *   note        {"note":"overlayd-session","cluster":"hpc","head":HEAD}: one datagram
  *
  *   HEAD        {"serial":7,"digest":64 lower-case hex digits}; serial 0, digest all 0: none

@@ -10,8 +10,9 @@
 #include <stdint.h>
 
 #define STATE_POLICY "policy.last.yaml" /* canonical text of the last good policy */
-#define STATE_BUNDLE "bundle" /* the signed bundle in force, as the engine wants it kept */
-#define STATE_CLOCK "clock"   /* the latest wall clock we trusted, in decimal */
+#define STATE_BUNDLE "bundle"         /* the signed bundle in force, as the engine wants it kept */
+#define STATE_ADMISSIONS "admissions" /* guests, as the engine wants them kept: guestsfile.h */
+#define STATE_CLOCK "clock"           /* the latest wall clock we trusted, in decimal */
 
 /* Makes the directory (0700) if there is none; refuses one that others may write to (-EPERM). */
 int state_ensure(const char *dir, char *err, size_t err_size);

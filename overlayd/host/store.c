@@ -222,6 +222,15 @@ void store_remove(struct store *store, const char *name)
 	(void)file_add(store, (struct file){.name = name, .remove = true});
 }
 
+void store_remove_then(
+        struct store *store, const char *name, store_done *done, void *user, uint64_t id)
+{
+	struct file file = {.name = name, .remove = true, .done = done, .user = user, .id = id};
+
+	if (file_add(store, file))
+		done(user, id, -ENOMEM);
+}
+
 bool store_busy(const struct store *store)
 {
 	return store->pid != 0;

@@ -35,8 +35,10 @@ void store_write(struct store *store, const char *name, char *text, bool or_none
 typedef void store_done(void *user, uint64_t id, int error);
 void store_write_then(struct store *store, const char *name, char *data, size_t len,
         store_done *done, void *user, uint64_t id);
-/* Takes the file away. */
+/* Takes the file away; none is fine. */
 void store_remove(struct store *store, const char *name);
+void store_remove_then(
+        struct store *store, const char *name, store_done *done, void *user, uint64_t id);
 /* Something is on its way. */
 bool store_busy(const struct store *store);
 

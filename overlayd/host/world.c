@@ -2,6 +2,7 @@
 #include "host/world.h"
 
 #include "host/bundlefile.h"
+#include "host/guestsfile.h"
 #include "host/charon.h"
 #include "host/clockset.h"
 #include "host/dataplane.h"
@@ -85,6 +86,9 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
 		bundlefile_store(world, fx);
+		return;
+	case ENGINE_FX_ADMISSIONS_STORE:
+		guestsfile_store(world, fx);
 		return;
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:

@@ -34,6 +34,8 @@ static void same(const struct session_msg *a, const struct session_msg *b)
 		abort();
 	same_head(&a->head, &b->head);
 	same_head(&a->base, &b->base);
+	if (a->type == SESSION_ADMISSIONS && memcmp(a->sum, b->sum, sizeof(a->sum)))
+		abort();
 	if (a->type == SESSION_STATE)
 		same_statement(&a->statement, &b->statement);
 	if (a->len && memcmp(a->data, b->data, a->len))

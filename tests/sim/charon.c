@@ -588,6 +588,7 @@ static void run(struct world *w, struct node *n, void *data)
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_NOTICE:
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
@@ -658,6 +659,7 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_NOTICE:
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:

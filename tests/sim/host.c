@@ -111,6 +111,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		check_notice(w, n, &fx->notice);
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:

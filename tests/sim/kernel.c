@@ -133,6 +133,7 @@ int kernel_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_NOTICE:
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:

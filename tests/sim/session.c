@@ -347,6 +347,8 @@ void session_do(struct world *w, struct node *n, const struct engine_effect *fx)
 		broken(w, "engine.h", "%s: without a cluster key it speaks", n->name);
 	else if (fx->type == ENGINE_FX_BUNDLE_STORE)
 		store(w, n, fx);
+	else if (fx->type == ENGINE_FX_ADMISSIONS_STORE)
+		broken(w, "engine.h", "%s: keeps guests, and no policy has tokens", n->name);
 	else if (fx->type == ENGINE_FX_SESSION_OPEN)
 		session_open(w, n, fx);
 	else if (fx->type == ENGINE_FX_SESSION_SEND)

@@ -116,6 +116,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		w->n_withheld_told += fx->notice.code == ENGINE_N_WITHHELD;
 		w->n_refused_told += fx->notice.code == ENGINE_N_REFUSED_BUNDLE;
 		return;
+	case ENGINE_FX_ADMISSIONS_STORE: /* no policy here has tokens */
 	case ENGINE_FX_JOIN_SERVE:
 	case ENGINE_FX_JOIN_ANSWER:
 	case ENGINE_FX_JOIN_ASK:

@@ -145,6 +145,7 @@ static inline const char *bed_peer_of(const struct engine_effect *fx)
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:

@@ -109,6 +109,7 @@ static void carry_out(struct bed *b, const struct engine_effect *fx)
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_BUNDLE_STORE:
+	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:

@@ -92,6 +92,19 @@ static struct session_msg draw_msg(enum session_msg_type type)
 		msg.len = draw() % POLICY_VOUCHER_LINE_MAX;
 		draw_bytes(bundle, msg.len);
 		break;
+	case SESSION_ADMISSIONS:
+		msg.head = draw_head(true);
+		draw_bytes(msg.sum, sizeof(msg.sum));
+		msg.data = bundle;
+		for (size_t n = draw() % 20; n; n--) {
+			size_t len = 1 + draw() % POLICY_ADMISSION_MAX;
+
+			bundle[msg.len] = (uint8_t)(len >> 8);
+			bundle[msg.len + 1] = (uint8_t)len;
+			draw_bytes(bundle + msg.len + 2, len);
+			msg.len += 2 + len;
+		}
+		break;
 	case SESSION_STATEMENTS:
 		msg.since = draw();
 		msg.n_statements = draw() % 20;
@@ -167,6 +180,7 @@ static void msg_equal(const struct session_msg *a, const struct session_msg *b)
 	assert_int_equal(a->len, b->len);
 	if (a->len)
 		assert_memory_equal(a->data, b->data, a->len);
+	assert_memory_equal(a->sum, b->sum, sizeof(a->sum));
 	assert_int_equal(a->since, b->since);
 	assert_int_equal(a->n_statements, b->n_statements);
 	for (size_t i = 0; i < a->n_statements; i++)
@@ -179,7 +193,8 @@ static void test_round_trip(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 500; i++) {
-		struct session_msg msg = draw_msg((enum session_msg_type)(1 + i % 5));
+		struct session_msg msg =
+		        draw_msg((enum session_msg_type)(1 + i % (SESSION_TYPES - 1)));
 		struct wire_msg wire = {0};
 		struct session_in in;
 
@@ -289,6 +304,13 @@ static void test_wrong_headers(void **state)
 	        "{\"msg\":\"bundle\",\"head\":" HEAD "}", /* without a payload */
 	        "{\"msg\":\"state\",\"head\":" HEAD "}",
 	        "{\"msg\":\"statements\"}",
+	        "{\"msg\":\"admissions\",\"head\":" HEAD "}",
+	        "{\"msg\":\"admissions\",\"sum\":\"" ONES "\"}",
+	        "{\"msg\":\"admissions\",\"head\":" HEAD ",\"sum\":\"" ONES "1\"}",
+	        "{\"msg\":\"admissions\",\"head\":" HEAD ",\"sum\":\"11\"}",
+	        "{\"msg\":\"admissions\",\"head\":" HEAD ",\"sum\":7}",
+	        "{\"msg\":\"admissions\",\"head\":{\"serial\":0,\"digest\":\"" ZEROS
+	        "\"},\"sum\":\"" ONES "\"}",
 	};
 
 	(void)state;
@@ -374,6 +396,41 @@ static void test_wrong_records(void **state)
 	assert_true(len <= SESSION_RECORD_MAX);
 	assert_int_equal(record_decode(record, len), 1);
 	assert_int_equal(record_decode(record, len + 1), -EBADMSG); /* a longer body */
+}
+
+#define ADMISSIONS "{\"msg\":\"admissions\",\"head\":" HEAD ",\"sum\":\"" ZEROS "\"}"
+
+/* Their lengths must be those of records, and end where the payload does. */
+static void test_admissions(void **state)
+{
+	static uint8_t many[SESSION_SMALL_MAX + 2];
+	uint8_t one[2 + POLICY_ADMISSION_MAX + 1] = {POLICY_ADMISSION_MAX >> 8, 0};
+	struct session_msg msg = {.type = SESSION_ADMISSIONS, .head.serial = 1, .data = many};
+	struct session_out out;
+
+	(void)state;
+	assert_int_equal(decode_text(ADMISSIONS, NULL, 0), 1);
+	assert_int_equal(decode_text(ADMISSIONS, one, 2 + POLICY_ADMISSION_MAX), 1);
+	for (size_t len = 1; len < sizeof(one); len++)
+		if (len != 2 + POLICY_ADMISSION_MAX)
+			assert_int_equal(decode_text(ADMISSIONS, one, len), -EBADMSG);
+	one[1] = 1; /* longer than any */
+	assert_int_equal(decode_text(ADMISSIONS, one, sizeof(one)), -EBADMSG);
+	assert_int_equal(decode_text(ADMISSIONS, "\0\0", 2), -EBADMSG);
+	for (size_t i = 0; i < sizeof(many); i += 64)
+		many[i + 1] = 62;
+	assert_int_equal(decode_text(ADMISSIONS, many, SESSION_SMALL_MAX), 1);
+	assert_int_equal(decode_text(ADMISSIONS, many, sizeof(many)), -EMSGSIZE);
+	msg.len = SESSION_SMALL_MAX;
+	assert_int_equal(session_encode(&msg, &out), 0);
+	session_out_clear(&out);
+	msg.len -= 1;
+	assert_int_equal(session_encode(&msg, &out), -EINVAL);
+	msg.len = sizeof(many);
+	assert_int_equal(session_encode(&msg, &out), -EINVAL);
+	msg.len = 64;
+	msg.head.serial = 0;
+	assert_int_equal(session_encode(&msg, &out), -EINVAL);
 }
 
 /* ---- hello ---------------------------------------------------------------------------------- */
@@ -492,6 +549,7 @@ int main(void)
 	        cmocka_unit_test(test_new_things_pass),
 	        cmocka_unit_test(test_truncated_records),
 	        cmocka_unit_test(test_wrong_records),
+	        cmocka_unit_test(test_admissions),
 	        cmocka_unit_test(test_hello),
 	        cmocka_unit_test(test_hello_behind),
 	        cmocka_unit_test(test_wrong_hello),
