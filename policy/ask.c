@@ -235,8 +235,8 @@ static bool active_say(struct policy_verdict *out, const struct policy *policy,
 	out->allow = false;
 	if (peer->has_until && now >= peer->until) {
 		pol_until_print(peer->until, date, sizeof(date));
-		say(out, "denied: %s (%s:%u) was approved until %s.", peer->name, peer->where.file,
-		        peer->where.line, date);
+		say(out, "denied: %s (%s:%u) was %s until %s.", peer->name, peer->where.file,
+		        peer->where.line, peer->guest ? "let in" : "approved", date);
 	} else {
 		say(out, "denied: %s (%s:%u) takes part %s only", peer->name, peer->where.file,
 		        peer->where.line, peer->hours_text);
@@ -247,6 +247,15 @@ static bool active_say(struct policy_verdict *out, const struct policy *policy,
 		say(out, ".");
 	}
 	return false;
+}
+
+/* What stands nowhere: why it is a peer at all. */
+static void guest_say(
+        struct policy_verdict *out, const struct policy *policy, const struct policy_peer *peer)
+{
+	if (peer->guest)
+		say(out, " %s is a guest of token %s (%s:%u).", peer->name,
+		        policy->tokens[peer->token].name, peer->where.file, peer->where.line);
 }
 
 int policy_explain(const struct policy *policy, const struct policy_peer *from,
@@ -290,6 +299,8 @@ int policy_explain(const struct policy *policy, const struct policy_peer *from,
 		say(&verdict, "denied: no rule lets %s open %s on %s.", from->name, what, to->name);
 		nearest_say(&verdict, policy, from, to, what);
 	}
+	guest_say(&verdict, policy, from);
+	guest_say(&verdict, policy, to);
 	*out = verdict;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "policy/bundle_internal.h"
+#include "policy/guests.h"
 
 static void string_write(FILE *out, const char *text)
 {
@@ -195,7 +196,7 @@ static void tests_write(FILE *out, const struct policy *policy)
 /* The lowest format that has words for all that the policy says. */
 static unsigned format_of(const struct policy *policy)
 {
-	return policy->join ? 2 : 1;
+	return policy->join || policy->n_tokens ? 2 : 1;
 }
 
 static void head_write(FILE *out, const struct bundle_head *head, unsigned format)
@@ -221,13 +222,14 @@ int bun_write(const struct policy *policy, const struct bundle_head *head, char 
 	char *text = NULL;
 	size_t size;
 	FILE *stream = open_memstream(&text, &size);
-	int failed;
+	int failed, ret;
 
 	if (!stream)
 		return -ENOMEM;
 	head_write(stream, head, format_of(policy));
 	allows_write(stream, policy);
 	services_write(stream, policy, true);
+	ret = bun_excepts_write(stream, policy);
 	failovers_write(stream, policy);
 	manage_write(stream, policy);
 	for (size_t i = 0; i < policy->n_peers; i++)
@@ -237,8 +239,9 @@ int bun_write(const struct policy *policy, const struct bundle_head *head, char 
 	settings_write(stream, policy);
 	sites_write(stream, policy);
 	tests_write(stream, policy);
+	bun_tokens_write(stream, policy);
 	failed = ferror(stream);
-	if (fclose(stream) || failed) {
+	if (fclose(stream) || failed || ret) {
 		free(text);
 		return -ENOMEM;
 	}
@@ -305,6 +308,7 @@ int bundle_make_next(const struct policy *policy, const struct bundle_head *pare
 	size_t size;
 	int ret = parent ? parent_check(policy, parent, issued, err, err_size) : 0;
 
+	policy = policy_written(policy); /* guests are no part of a bundle */
 	if (ret == 0 && issued < 0)
 		ret = bun_fail(-EINVAL, err, err_size, "the time of issue lies before 1970");
 	if (ret)

@@ -113,6 +113,12 @@ static void roles_diff(
 	}
 }
 
+/* Whose guest; "": what the admin wrote. */
+static const char *guest_text(const struct policy *policy, const struct policy_peer *peer)
+{
+	return peer->guest ? policy->tokens[peer->token].name : "";
+}
+
 static void peer_diff(
         struct pol_differ *d, const struct policy_peer *a, const struct policy_peer *b)
 {
@@ -126,6 +132,7 @@ static void peer_diff(
 		                ? ", without a cut: the old one counts for a while"
 		                : "");
 	}
+	value_row(d, b->name, "guest of token", guest_text(d->old, a), guest_text(d->new, b));
 	value_row(d, b->name, "old key until", old_until_text(a).s, old_until_text(b).s);
 	if (a->addr6_given || b->addr6_given)
 		value_row(
@@ -147,14 +154,16 @@ static void peer_row(struct pol_differ *d, enum policy_change change, const stru
         const struct policy_peer *peer)
 {
 	char fingerprint[POLICY_FINGERPRINT_LEN];
+	const char *token = guest_text(policy, peer);
 	struct text roles = {""};
 
 	for (size_t i = 0; i < peer->n_roles; i++)
 		text_add(&roles, policy->roles[peer->roles[i]]);
 	policy_key_fingerprint(&peer->key, fingerprint);
-	pol_row(d, change, peer->name, "%s %s, site %s, roles: %s",
+	pol_row(d, change, peer->name, "%s %s, site %s, roles: %s%s%s",
 	        addr_text(peer->addr4.family ? &peer->addr4 : &peer->addr6).s, fingerprint,
-	        policy->sites[peer->site].name, *roles.s ? roles.s : "none");
+	        policy->sites[peer->site].name, *roles.s ? roles.s : "none",
+	        *token ? ", guest of token " : "", token);
 }
 
 static void peers_diff(struct pol_differ *d)
@@ -332,6 +341,7 @@ static int diff_run(struct pol_differ *d, struct policy_diff *out)
 	if (setjmp(d->oom))
 		return -ENOMEM;
 	peers_diff(d);
+	pol_tokens_diff(d);
 	pol_ports_diff(d);
 	settings_diff(d);
 	if (d->n)

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 
+#include "policy/guests.h"
 #include "policy/internal.h"
 
 /* Inside double quotes; control characters were refused when parsing. */
@@ -218,7 +219,7 @@ char *policy_print(const struct policy *policy)
 
 	if (!out)
 		return NULL;
-	policy_write(out, policy);
+	policy_write(out, policy_written(policy));
 	failed = ferror(out);
 	if (fclose(out) || failed) {
 		free(text);
