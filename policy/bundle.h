@@ -17,6 +17,7 @@
  *
  *   {"allow":"00000","from":"exec","to":"head","service":"pbs"}      numbered as they were written
  *   {"builtin":"ssh","ports":["tcp/22"]}                  so that all releases mean the same ports
+ *   {"except":"lab","guest":"SHA256:..."}         of format 2: a guest of that token was revoked
  *   {"failover":"pbs","address":"10.77.255.1","holders":["head1","head2"]}
  *   {"manage":"00000","from":"192.0.2.0/24","service":"ssh"}
  *   {"peer":"n1","key":"ssh-ed25519 AAAA... comment","old_key":"ssh-ed25519 AAAA...",
@@ -28,6 +29,8 @@
  *   {"setting":"join","value":true}                                       of format 2; never false
  *   {"site":"hq","timezone":"Europe/Brussels","behind_nat":false}
  *   {"test":"00000","from":"n1","to":"head1","port":"tcp/22","expect":"deny"}
+ *   {"token":"lab","key":"ssh-ed25519 AAAA...","roles":["exec"],"site":"hq","range":"10.77.8.0/24",
+ *    "count":50,"until":"2030-01-01T00:00:00Z"}                                       of format 2
  *
  * There is one way to write a policy: what is not written exactly so is refused, and what any
  * release writes under one format number never changes. The format is the lowest that can say what
@@ -49,7 +52,7 @@
 #define BUNDLE_FORMAT_HIGHEST 2U
 #define BUNDLE_MAX (32U << 20)  /* bytes, without the signature; 20,000 peers take 5 MB */
 #define BUNDLE_LINE_MAX 16384U  /* bytes, without the newline */
-#define BUNDLE_LINES_MAX 40000U /* what a policy's own limits allow, and slack */
+#define BUNDLE_LINES_MAX 60000U /* what a policy's own limits allow, and slack */
 #define BUNDLE_FILE_MAX (BUNDLE_MAX + MINISIGN_TEXT_MAX)
 #define BUNDLE_ERROR_MAX 512U
 #define BUNDLE_KEPT_MAX (BUNDLE_FILE_MAX + BUNDLE_KEPT_LINE_MAX)

@@ -29,9 +29,14 @@ bool bun_key(struct bun_cursor *c, struct minisign_public *out);
 /* Writes the text, whatever the policy holds. 0, -ENOMEM. */
 int bun_write(const struct policy *policy, const struct bundle_head *head, char **out, size_t *len);
 
+/* Lines of tokens, and of their revoked guests. -ENOMEM. */
+void bun_tokens_write(FILE *out, const struct policy *policy);
+int bun_excepts_write(FILE *out, const struct policy *policy);
+
 /*
  * The lines of ctx->source behind the head, as the tree that policy.yaml would have given, and
- * `builtin` lines as ctx->builtins; NULL after a fault. pol_parse() calls it.
+ * `builtin` lines as ctx->builtins, `except` lines as ctx->excepts; NULL after a fault.
+ * pol_parse() calls it.
  */
 struct pol_node *bun_tree(struct pol_ctx *ctx, bool *empty);
 

@@ -175,6 +175,7 @@ static struct pol_node *object_take(struct line *line)
 enum kind {
 	KIND_ALLOW,
 	KIND_BUILTIN,
+	KIND_EXCEPT,
 	KIND_FAILOVER,
 	KIND_MANAGE,
 	KIND_PEER,
@@ -183,6 +184,7 @@ enum kind {
 	KIND_SETTING,
 	KIND_SITE,
 	KIND_TEST,
+	KIND_TOKEN,
 	N_KINDS,
 };
 
@@ -193,6 +195,7 @@ static const struct {
 } kinds[N_KINDS] = {
         [KIND_ALLOW] = {"allow", "allow", POL_SEQ},
         [KIND_BUILTIN] = {"builtin", NULL, POL_MAP},
+        [KIND_EXCEPT] = {"except", NULL, POL_MAP},
         [KIND_FAILOVER] = {"failover", "failover", POL_MAP},
         [KIND_MANAGE] = {"manage", "manage", POL_SEQ},
         [KIND_PEER] = {"peer", "peers", POL_MAP},
@@ -201,11 +204,13 @@ static const struct {
         [KIND_SETTING] = {"setting", NULL, POL_MAP},
         [KIND_SITE] = {"site", "sites", POL_MAP},
         [KIND_TEST] = {"test", "tests", POL_SEQ},
+        [KIND_TOKEN] = {"token", "tokens", POL_MAP},
 };
 
 struct tree {
 	struct pol_node *top, **top_tail;
 	struct pol_node *sections[N_KINDS], **tails[N_KINDS];
+	struct pol_node *guests, **guests_tail; /* of the token whose `except` lines are read */
 	/* The line before. */
 	enum kind kind;
 	const char *name;
@@ -253,6 +258,8 @@ static void tree_begin(struct pol_ctx *ctx, struct tree *tree, const struct bund
 		tree->tails[i] = &node->child;
 		if (i == KIND_BUILTIN)
 			ctx->builtins = node;
+		else if (i == KIND_EXCEPT)
+			ctx->excepts = node;
 		else if (kinds[i].section)
 			top_put(tree, word_node(ctx, kinds[i].section), node);
 	}
@@ -279,6 +286,30 @@ static const struct pol_node *setting_value(struct line *line, const struct pol_
 	pol_error(line->ctx, pol_at(line->ctx, name),
 	        "'%.63s' is no setting that this release of overlayd knows", name->text);
 	return NULL;
+}
+
+/* Many lines, one list: so that one more revocation is one more line. */
+static void except_put(struct tree *tree, struct line *line, struct pol_node *body, bool first)
+{
+	struct pol_node *token = body->child->next, *key = token->next;
+
+	if (!key || strcmp(key->text, "guest") != 0 || body->n != 4 ||
+	        key->next->kind != POL_SCALAR) {
+		pol_error(line->ctx, pol_at(line->ctx, token), "of which guest is not said");
+		return;
+	}
+	if (first || !tree->guests) {
+		tree->guests = pol_alloc(&line->ctx->tree, sizeof(*tree->guests));
+		tree->guests->kind = POL_SEQ;
+		tree->guests->line = token->line;
+		tree->guests->column = token->column;
+		tree->guests_tail = &tree->guests->child;
+		section_put(tree, KIND_EXCEPT, token);
+		section_put(tree, KIND_EXCEPT, tree->guests);
+	}
+	*tree->guests_tail = key->next;
+	tree->guests_tail = &key->next->next;
+	tree->guests->n++;
 }
 
 /* Where a line belongs; its first key and value are taken off and become its name. */
@@ -309,6 +340,7 @@ static void line_take(struct tree *tree, struct line *line)
 {
 	struct pol_node *body = object_take(line), *name = body ? body->child->next : NULL;
 	enum kind kind = 0;
+	bool again;
 
 	if (!body)
 		return;
@@ -326,12 +358,16 @@ static void line_take(struct tree *tree, struct line *line)
 		return;
 	}
 	/* Sorted lines: what has the same name stands next to each other. */
-	if (tree->kind == kind && strcmp(tree->name, name->text) == 0)
+	again = tree->kind == kind && strcmp(tree->name, name->text) == 0;
+	if (again && kind != KIND_EXCEPT)
 		pol_error(line->ctx, pol_at(line->ctx, name), "%s '%.63s' is here twice",
 		        kinds[kind].word, name->text);
 	tree->kind = kind;
 	tree->name = name->text;
-	tree_put(tree, line, kind, body);
+	if (kind == KIND_EXCEPT)
+		except_put(tree, line, body, !again);
+	else
+		tree_put(tree, line, kind, body);
 }
 
 static bool sorted(const struct line *before, const struct line *line)

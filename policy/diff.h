@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What diff.c and diff_ports.c share. */
+/* What diff.c, diff_ports.c and diff_tokens.c share. */
 #ifndef OVERLAYD_POLICY_DIFF_H
 #define OVERLAYD_POLICY_DIFF_H
 
@@ -17,5 +17,6 @@ __attribute__((format(printf, 4, 5))) void pol_row(struct pol_differ *d, enum po
         const char *subject, const char *format, ...);
 /* Ports that open and close, per pair of roles. */
 void pol_ports_diff(struct pol_differ *d);
+void pol_tokens_diff(struct pol_differ *d);
 
 #endif

@@ -70,6 +70,7 @@ struct pol_ctx {
 	pol_read_fn read_main;           /* of the first file: YAML, or a bundle */
 	const void *read_arg;            /* the reader's own */
 	const struct pol_node *builtins; /* a bundle's; NULL: those of this release */
+	const struct pol_node *excepts;  /* a bundle's, by token; NULL: they stand in the tokens */
 	struct pol_arena keep;           /* becomes the policy */
 	struct pol_arena scratch;        /* until parsing ends */
 	struct pol_arena tree;           /* the nodes of the file at hand */

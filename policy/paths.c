@@ -2,6 +2,7 @@
 /*
  * Warnings about peers that should talk but have no way to begin: somebody must have an endpoint.
  * Counted by roles and sites, not by pairs of peers, so that the work does not grow with n^2.
+ * A token counts as a peer without endpoints: so are the guests that it may let in.
  */
 #include <string.h>
 
@@ -68,6 +69,17 @@ static void peer_note(const struct policy *policy, struct paths *p, const struct
 	}
 }
 
+/* What its guests will be. */
+static struct policy_peer guest_of(const struct policy_token *token)
+{
+	return (struct policy_peer){.name = token->name,
+	        .site = token->site,
+	        .roles = token->roles,
+	        .n_roles = token->n_roles,
+	        .guest = true,
+	        .where = token->where};
+}
+
 static void allow_note(
         const struct policy *policy, struct paths *p, const struct policy_allow *allow)
 {
@@ -123,7 +135,7 @@ static void peer_warn(struct pol_ctx *ctx, const struct paths *p, const struct p
 	struct bits partners = p->any_partners;
 	bool talks = p->any_talks, everybody = talks;
 
-	if (peer->n_endpoints || ctx->n_peers < 2)
+	if (peer->n_endpoints || ctx->n_peers + ctx->n_tokens < 2)
 		return;
 	for (size_t i = 0; i < peer->n_roles; i++) {
 		bits_add(&partners, &p->partners[peer->roles[i]]);
@@ -132,11 +144,16 @@ static void peer_warn(struct pol_ctx *ctx, const struct paths *p, const struct p
 	talks = talks || everybody || bits_meet(&partners, &p->held);
 	if (!talks || (everybody && p->any_reachable) || bits_meet(&partners, &p->reachable))
 		return;
-	pol_warning(ctx, peer->where,
-	        "%s has no endpoints, and neither has any peer that it may talk with: no tunnel "
-	        "can "
-	        "begin; give one of them `endpoints`",
-	        peer->name);
+	if (peer->guest)
+		pol_warning(ctx, peer->where,
+		        "guests of the token %s have no endpoints, and neither has any peer that "
+		        "they may talk with: no tunnel can begin; give one of those `endpoints`",
+		        peer->name);
+	else
+		pol_warning(ctx, peer->where,
+		        "%s has no endpoints, and neither has any peer that it may talk with: no "
+		        "tunnel can begin; give one of them `endpoints`",
+		        peer->name);
 }
 
 void pol_check_paths(struct pol_ctx *ctx)
@@ -151,9 +168,19 @@ void pol_check_paths(struct pol_ctx *ctx)
 	        sizeof(const struct policy_allow *));
 	for (size_t i = 0; i < policy->n_peers; i++)
 		peer_note(policy, &p, &policy->peers[i]);
+	for (size_t i = 0; i < policy->n_tokens; i++) {
+		struct policy_peer guest = guest_of(&policy->tokens[i]);
+
+		peer_note(policy, &p, &guest);
+	}
 	for (size_t i = 0; i < policy->n_allows; i++)
 		allow_note(policy, &p, &policy->allows[i]);
 	sites_warn(ctx, &p);
 	for (size_t i = 0; i < policy->n_peers; i++)
 		peer_warn(ctx, &p, &policy->peers[i]);
+	for (size_t i = 0; i < policy->n_tokens; i++) {
+		struct policy_peer guest = guest_of(&policy->tokens[i]);
+
+		peer_warn(ctx, &p, &guest);
+	}
 }

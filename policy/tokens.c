@@ -201,10 +201,11 @@ static size_t revoked_read(struct pol_ctx *ctx, const struct pol_node *list, str
 	return n;
 }
 
-static void token_except(
-        struct pol_ctx *ctx, const struct pol_node *body, struct policy_token *token)
+static void token_except(struct pol_ctx *ctx, const struct pol_node *body, const char *name,
+        struct policy_token *token)
 {
-	const struct pol_node *list = pol_get(body, "except");
+	const struct pol_node *list =
+	        ctx->excepts ? name ? pol_get(ctx->excepts, name) : NULL : pol_get(body, "except");
 	struct revoked *all;
 	uint8_t(*kept)[32];
 	size_t n;
@@ -242,7 +243,7 @@ static void token_parse(struct pol_ctx *ctx, const struct pol_node *key)
 		token_count(ctx, body, &token);
 		token_range(ctx, body, &token);
 		token_until(ctx, body, &token);
-		token_except(ctx, body, &token);
+		token_except(ctx, body, name, &token);
 	}
 	if (!name)
 		return;

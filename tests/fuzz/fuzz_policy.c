@@ -2,7 +2,7 @@
 /*
  * policy_parse: whatever the files hold, a report or a policy, never both and never half; what is
  * taken prints, and its print parses to the same print. A line "%%%" separates policy.yaml from a
- * file in peers.d.
+ * file in peers.d, and another that from one in tokens.d.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -53,6 +53,15 @@ static void ask(const struct policy *policy)
 {
 	uint64_t bits[POLICY_ALLOWS_MAX / 64 + 1];
 
+	for (size_t i = 0; i < policy->n_tokens; i++) {
+		const struct policy_token *token = &policy->tokens[i];
+
+		if (policy_token_by_name(policy, token->name) != token || !token->count ||
+		        policy_peer_by_key(policy, &token->key) ||
+		        !policy_prefix_contains(&policy->overlay4, &token->range.addr))
+			abort();
+	}
+
 	for (size_t i = 0; i < policy->n_peers && i < 8; i++) {
 		const struct policy_peer *a = &policy->peers[i];
 		int64_t next;
@@ -76,20 +85,25 @@ static void ask(const struct policy *policy)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct policy_file files[2] = {
-	        {"policy.yaml", (const char *)data, size}, {"peers.d/a.yaml", NULL, 0}};
-	const uint8_t *cut = size ? memmem(data, size, "\n%%%\n", 5) : NULL;
+	struct policy_file files[3] = {{"policy.yaml", (const char *)data, size},
+	        {"peers.d/a.yaml", NULL, 0}, {"tokens.d/a.yaml", NULL, 0}};
 	struct policy *policy = NULL;
 	struct policy_report report;
+	size_t n = 1;
 	int ret;
 
-	if (cut) {
-		files[0].len = (size_t)(cut - data) + 1;
-		files[1].data = (const char *)cut + 5;
-		files[1].len = size - (size_t)(cut + 5 - data);
+	for (; n < 3; n++) {
+		struct policy_file *file = &files[n - 1];
+		const char *cut = file->len ? memmem(file->data, file->len, "\n%%%\n", 5) : NULL;
+
+		if (!cut)
+			break;
+		files[n].data = cut + 5;
+		files[n].len = file->len - (size_t)(cut + 5 - file->data);
+		file->len = (size_t)(cut - file->data) + 1;
 	}
 	policy_report_init(&report);
-	ret = policy_parse(files, cut ? 2 : 1, &policy, &report);
+	ret = policy_parse(files, n, &policy, &report);
 	if ((ret == 0) != (policy != NULL) || (ret == 0) != (report.n_errors == 0))
 		abort();
 	if (report.n_faults > POLICY_FAULTS_MAX)

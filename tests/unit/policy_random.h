@@ -34,6 +34,30 @@ static inline void random_peers(FILE *out, unsigned *seed, unsigned n)
 	}
 }
 
+static inline void random_token(FILE *out, unsigned *seed, const char *name)
+{
+	unsigned n = pick(seed, 2) ? pick(seed, 9) : 0, len = 16 + pick(seed, 14);
+	struct policy_key key = {{1}};
+	char text[96];
+
+	for (size_t j = 0; j < 31; j++)
+		key.raw[j] = (uint8_t)pick(seed, 256);
+	policy_key_print(&key, text, sizeof(text));
+	fprintf(out, "  %s: { until: 203%u-07-09, key: '%s c', count: %u, site: s%u, roles: [%s]",
+	        name, pick(seed, 9), text, 1 + pick(seed, 4096), pick(seed, 3),
+	        pick(seed, 2) ? "r1, extra, only" : "");
+	if (pick(seed, 2))
+		fprintf(out, ", range: 10.77.0.0/%u", len);
+	fputs(n ? ", except: [" : "", out);
+	for (unsigned i = 0; i < n; i++) {
+		for (size_t j = 0; j < 31; j++)
+			key.raw[j] = (uint8_t)pick(seed, 256);
+		policy_key_fingerprint(&key, text);
+		fprintf(out, "%s'%s'", i ? ", " : "", text);
+	}
+	fputs(n ? "] }\n" : " }\n", out);
+}
+
 /* policy.yaml; free() it. */
 static inline char *random_policy(unsigned *seed)
 {
@@ -61,6 +85,13 @@ static inline char *random_policy(unsigned *seed)
 	fprintf(out, "manage: [{ from: 2001:db8::/32, service: ssh }]\n");
 	fprintf(out, "failover: { f: { holders: [p%u], address: 10.77.200.1 } }\n", pick(seed, n));
 	random_peers(out, seed, n);
+	if (pick(seed, 2)) {
+		fputs("tokens:\n", out);
+		random_token(out, seed, "t.1");
+		random_token(out, seed, "t");
+		random_token(out, seed, "p0");
+		random_token(out, seed, "t-1");
+	}
 	fclose(out);
 	return text;
 }

@@ -5,6 +5,8 @@
 #include <arpa/inet.h>
 #include <stdbool.h>
 
+#include "policy/bundle.h"
+
 #define KEY4 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKYzqoyeoo7X0BlCacWR8pK5SGCPyXtudaGP7lVOuzAm"
 #define KEY5 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII4tVsjdFfqCC9rQq6hi3ZmElytlD9LTvnmZ+1XBLryf"
 #define PRINT4 "SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMVTk"
@@ -104,11 +106,445 @@ static const struct fault_case faults[] = {
                                                                      "you mean 'count'?)\n"},
 };
 
+static const struct fault_case value_faults[] = {
+        {"keys",
+                JOIN "tokens:\n  a: { key: \"" KEY1 "\", " REST " }\n  b: { key: \"" KEY4
+                     "\", " REST " }\n  c: { key: \"" KEY4 "\", " REST " }\n",
+                NULL,
+                "policy.yaml:10:3: error: the token a has the key of the peer head1 "
+                "(policy.yaml:6): make a key for it with `overlayctl token`\n"
+                "policy.yaml:12:3: error: the tokens c and b (policy.yaml:11) have the same key: "
+                "make another for one of them\n"},
+        {"an old key", JOIN LAB(REST),
+                "n3: { key: \"" KEY3 "\", old_key: \"" KEY4
+                "\", old_until: 2030-01-01, address: 10.77.0.9, site: hq }\n",
+                "policy.yaml:10:3: error: the token lab has the key of the peer n3 "
+                "(peers.d/x.yaml:1): make a key for it with `overlayctl token`\n"},
+        {"a key that is none", JOIN "tokens: { lab: { key: ssh-rsa, " REST " } }\n", NULL,
+                "policy.yaml:9:23: error: this key is an ssh-rsa key\n"},
+        {"no overlay",
+                "cluster: c\nserial: 1\njoin: true\n"
+                "tokens: { t: { key: \"" KEY4 "\", roles: [], count: 1, until: "
+                "2030-01-01 } }\n",
+                NULL,
+                "policy.yaml:4:11: error: guests of a token get IPv4 addresses, and there is no "
+                "overlay: add `overlay: NETWORK` to policy.yaml, or delete the token\n"},
+        {"nobody may join", GOOD LAB(REST), NULL,
+                "policy.yaml:9:3: warning: nobody can join with a token, as no seed takes "
+                "requests: write `join: true` in policy.yaml\n"},
+        {"a site that is not", JOIN LAB("roles: [], site: asw, count: 1, until: 2030-01-01"), NULL,
+                IN("116") "there is no site 'asw' (did you mean 'aws'?)\n"},
+        {"nothing is a list",
+                JOIN LAB("roles: exec, site: aws, count: 1, until: 2030-01-01, "
+                         "except: x"),
+                NULL,
+                IN("106") "roles must be a list: [exec]\n" IN(
+                        "160") "except must be a list: [\"SHA256:...\"]\n"},
+        {"any peer", JOIN LAB("roles: ['*'], site: aws, count: 1, until: 2030-01-01"), NULL,
+                IN("107") "'*' means any peer: it is no role to hold\n"},
+        {"until when", JOIN LAB("roles: [], site: aws, count: 1, until: soon"), NULL,
+                IN("138") "'soon' is no date: write 2026-12-31, 2026-12-31T18:00 (the site's "
+                          "time) or 2026-12-31T17:00Z\n"},
+};
+
+static void test_value_faults(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(value_faults) / sizeof(value_faults[0]); i++)
+		fault_case_run(&value_faults[i]);
+}
+
+/* The sentence of one bad value, wherever it stands. */
+static void value_says(const char *rest, const char *expected)
+{
+	struct policy_report report;
+	struct policy *policy = NULL;
+	char *text;
+	int ret;
+
+	assert_true(asprintf(&text, JOIN LAB("roles: [exec], site: aws, until: 2030-01-01, %s"),
+	                    rest) > 0);
+	ret = text_parse(text, NULL, &policy, &report);
+	if (!expected) {
+		assert_int_equal(ret, 0);
+		assert_int_equal(report.n_faults, 0);
+	} else if (report.n_faults != 1 || strcmp(report.faults[0].message, expected) != 0) {
+		fail_msg("%s: %zu faults: %s", rest, report.n_faults,
+		        report.n_faults ? report.faults[0].message : "");
+	}
+	free(text);
+	policy_unref(policy);
+	policy_report_clear(&report);
+}
+
+static void test_values(void **state)
+{
+	static const char *const counts[] = {"0", "4097", "-1", "1.5", "many", "007", "''"};
+	char rest[200], expected[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+		snprintf(rest, sizeof(rest), "count: %s", counts[i]);
+		snprintf(expected, sizeof(expected),
+		        "'%s' guests cannot be: a whole number from 1 to 4096",
+		        strcmp(counts[i], "''") ? counts[i] : "");
+		value_says(rest, expected);
+	}
+	value_says("count: 1", NULL);
+	value_says("count: 4096", NULL);
+	value_says("count: 1, range: 10.77.0.0/16", NULL);
+	value_says("count: 1, range: 10.77.8.9", NULL);      /* one address */
+	value_says("count: 254, range: 10.77.0.0/24", NULL); /* only the first is the network's */
+	value_says("count: 256, range: 10.77.0.0/24",
+	        "the range 10.77.0.0/24 has 255 addresses, so of 256 guests not all can join: take "
+	        "a larger one, or lower `count`");
+	value_says("count: 256, range: 10.77.255.0/24",
+	        "the range 10.77.255.0/24 has 255 addresses, so of 256 guests not all can join: "
+	        "take a larger one, or lower `count`");
+	value_says("count: 1, range: 10.77.0.0/32",
+	        "the range 10.77.0.0/32 has no address for a node: take a larger one");
+	value_says("count: 1, range: 10.77.255.255/32",
+	        "the range 10.77.255.255/32 has no address for a node: take a larger one");
+	value_says("count: 1, range: 10.78.8.0/24",
+	        "the range 10.78.8.0/24 is not inside the overlay 10.77.0.0/16");
+	value_says("count: 1, range: 10.76.0.0/15",
+	        "the range 10.76.0.0/15 is not inside the overlay 10.77.0.0/16");
+	value_says("count: 1, range: 0.0.0.0/0",
+	        "the range 0.0.0.0/0 is not inside the overlay 10.77.0.0/16");
+	value_says("count: 1, range: 10.77.8.1/24",
+	        "'10.77.8.1/24' has bits set after its prefix: did you mean 10.77.8.0/24?");
+	value_says("count: 1, range: 'fd00::/48'",
+	        "'fd00::/48' is no IPv4 network: write one such as 10.77.8.0/24");
+	value_says(
+	        "count: 1, range: all", "'all' is no IPv4 network: write one such as 10.77.8.0/24");
+#define NO_PRINT(text)                                                                             \
+	"'" text "' is no fingerprint: write it as `overlayctl token` or ssh-keygen -l shows it, " \
+	"\"SHA256:\" and 43 characters"
+	value_says("count: 9, except: []", NULL);
+	value_says("count: 9, except: ['" PRINT4 "']", NULL);
+	value_says("count: 9, except: ['" PRINT4 "', '" PRINT5 "', '" PRINT4 "']",
+	        PRINT4 " is listed twice: delete one");
+	value_says("count: 9, except: [node1]", NO_PRINT("node1"));
+	value_says("count: 9, except: ['SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMVT']",
+	        NO_PRINT("SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMVT"));
+	/* The same bytes, written in another way. */
+	value_says("count: 9, except: ['SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMVTl']",
+	        NO_PRINT("SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMVTl"));
+	value_says("count: 9, except: ['SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMV.k']",
+	        NO_PRINT("SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMV.k"));
+	value_says("count: 9, except: ['" PRINT4 "=']", NO_PRINT(PRINT4 "="));
+	value_says("count: 9, except: [[]]", "a key's fingerprint is wanted here, not a list");
+}
+
 static void test_faults(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		fault_case_run(&faults[i]);
+}
+
+/* In tokens.d, as peers are in peers.d. */
+static void file_case_run(const struct fault_case *c)
+{
+	const struct policy_file files[] = {{"policy.yaml", c->main, strlen(c->main)},
+	        {"tokens.d/x.yaml", c->peers, strlen(c->peers)}};
+	struct policy *policy = NULL;
+	struct policy_report report;
+	char *text;
+	int ret;
+
+	policy_report_init(&report);
+	ret = policy_parse(files, 2, &policy, &report);
+	text = report_text(&report);
+	source_lines_drop(text);
+	if (strcmp(text, c->expected) != 0)
+		fail_msg("%s:\n%s--- expected:\n%s", c->title, text, c->expected);
+	assert_int_equal(ret, *c->expected ? -EINVAL : 0);
+	if (policy) {
+		assert_int_equal(policy->n_tokens, 1);
+		assert_string_equal(policy->tokens[0].where.file, "tokens.d/x.yaml");
+	}
+	free(text);
+	policy_unref(policy);
+	policy_report_clear(&report);
+}
+
+static const struct fault_case file_faults[] = {
+        {"good", JOIN, "lab: { key: \"" KEY4 "\", " REST " }\n", ""},
+        {"empty", JOIN, "# nothing\n",
+                "tokens.d/x.yaml:1:1: error: this file holds no token: delete it if the token is "
+                "to go\n"},
+        {"with tokens:", JOIN, LAB(REST),
+                "tokens.d/x.yaml:1:1: error: a file in tokens.d holds tokens directly: delete "
+                "the line `tokens:` and indent one step less\n"},
+        {"without a name", JOIN, "key: \"" KEY4 "\"\nroles: [exec]\n",
+                "tokens.d/x.yaml:1:1: error: a file in tokens.d begins with the token's name: "
+                "NAME: { key: ..., roles: ... }\n"},
+        {"a list", JOIN, "- lab\n",
+                "tokens.d/x.yaml:1:1: error: a file of tokens must be a mapping: { key: value, "
+                "... }\n"},
+        {"there already", JOIN LAB(REST), "lab: { key: \"" KEY5 "\", " REST " }\n",
+                "tokens.d/x.yaml:1:1: error: there is a token 'lab' already, at "
+                "policy.yaml:10\n"},
+        {"no YAML", JOIN, "lab: { key\n",
+                "tokens.d/x.yaml:2:1: error: this is no valid YAML: missing comma in flow "
+                "mapping\n"},
+};
+
+static void test_files(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(file_faults) / sizeof(file_faults[0]); i++)
+		file_case_run(&file_faults[i]);
+}
+
+/* ---- limits */
+
+/* n tokens, each with n_except revoked guests from `first` on. */
+static char *many(unsigned n, unsigned n_except)
+{
+	unsigned next = 0;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fputs(JOIN "tokens:\n", out);
+	for (unsigned i = 0; i < n; i++) {
+		struct policy_key key = {{9, (uint8_t)i, (uint8_t)(i >> 8), 1}};
+		char print[96];
+
+		policy_key_print(&key, print, sizeof(print));
+		fprintf(out, "  t%u: { key: \"%s\", " REST ", except: [", i, print);
+		for (unsigned j = 0; j < n_except; j++, next++) {
+			key.raw[4] = (uint8_t)next;
+			key.raw[5] = (uint8_t)(next >> 8);
+			key.raw[6] = (uint8_t)(next >> 16);
+			policy_key_fingerprint(&key, print);
+			fprintf(out, "%s\n    \"%s\"", j ? "," : "", print);
+		}
+		fputs("] }\n", out);
+	}
+	fclose(out);
+	return text;
+}
+
+static void limit_is(unsigned n, unsigned n_except, const char *expected)
+{
+	struct policy_report report;
+	struct policy *policy = NULL;
+	char *text = many(n, n_except), *said;
+	int ret = text_parse(text, NULL, &policy, &report);
+
+	said = report_text(&report);
+	source_lines_drop(said);
+	assert_int_equal(strncmp(said, expected, strlen(expected)), 0); /* then the line */
+	assert_int_equal(ret, *expected ? -EINVAL : 0);
+	if (policy)
+		assert_int_equal(policy->n_tokens, n);
+	free(said);
+	free(text);
+	policy_unref(policy);
+	policy_report_clear(&report);
+}
+
+static void test_limits(void **state)
+{
+	(void)state;
+	limit_is(POLICY_TOKENS_MAX, 1, "");
+	limit_is(POLICY_TOKENS_MAX + 1, 0,
+	        "policy.yaml:74:3: error: a policy may have 64 tokens; this is one more\n");
+	limit_is(1, POLICY_TOKEN_EXCEPT_MAX, "");
+	limit_is(1, POLICY_TOKEN_EXCEPT_MAX + 1,
+	        "policy.yaml:10:190: error: a token may except 4096 guests, not 4097: revoke the "
+	        "token, and make another\n");
+	limit_is(5, 4000, "");
+	limit_is(5, 4001,
+	        "policy.yaml:16018:190: error: the tokens of a policy may except 20000 guests "
+	        "together: revoke a token, and make another\n");
+}
+
+/* ---- in a bundle */
+
+static void there_and_back(const char *text)
+{
+	struct policy *policy = policy_good(text), *again = NULL;
+	char err[BUNDLE_ERROR_MAX] = "", *bundle, *print = policy_print(policy), *twice;
+	struct policy_report report;
+	size_t len;
+
+	policy_report_init(&report);
+	if (bundle_make(policy, NULL, 1700000000, &bundle, &len, err, sizeof(err)))
+		fail_msg("%s", err);
+	assert_int_equal(bundle_parse(bundle, len, NULL, &again, &report), 0);
+	assert_memory_equal(policy->digest, again->digest, sizeof(policy->digest));
+	twice = policy_print(again);
+	assert_string_equal(print, twice);
+	free(print);
+	free(twice);
+	free(bundle);
+	policy_unref(policy);
+	policy_unref(again);
+	policy_report_clear(&report);
+}
+
+static char *bundle_of(const char *text)
+{
+	struct policy *policy = policy_good(text);
+	char err[BUNDLE_ERROR_MAX] = "", *bundle;
+	size_t len;
+
+	if (bundle_make(policy, NULL, 1700000000, &bundle, &len, err, sizeof(err)))
+		fail_msg("%s", err);
+	policy_unref(policy);
+	return bundle;
+}
+
+/* Also the order of names that have others in front, and where base64 is in another order. */
+static void test_bundle(void **state)
+{
+	char *bundle = bundle_of(
+	        JOIN "tokens:\n  lab.2: { key: \"" KEY5 "\", " REST ", except: ['" PRINT4
+	             "', 'SHA256:+b+PdGWi8HVkz4sZG9Z0C7uw+CJx971FwDcKFwiF6DY'] }\n"
+	             "  lab: { key: \"" KEY4 " comment\", " REST ", except: ['" PRINT5 "'] }\n");
+	const char *except = strstr(bundle, "{\"except"), *token = strstr(bundle, "{\"token");
+	static const char excepts[] =
+	        "{\"except\":\"lab\",\"guest\":\"" PRINT5 "\"}\n"
+	        "{\"except\":\"lab.2\",\"guest\":\"SHA256:+b+PdGWi8HVkz4sZG9Z0C7uw+"
+	        "CJx971FwDcKFwiF6DY"
+	        "\"}\n{\"except\":\"lab.2\",\"guest\":\"" PRINT4 "\"}\n{\"peer\"";
+	char *many_text = many(5, 4000);
+
+	(void)state;
+	assert_int_equal(strncmp(bundle, "{\"overlayd-bundle\":2,", 21), 0);
+	assert_int_equal(strncmp(except, excepts, strlen(excepts)), 0);
+	assert_string_equal(token,
+	        "{\"token\":\"lab\",\"key\":\"" KEY4
+	        "\",\"roles\":[\"exec\"],\"site\":\"aws\",\"range\":\"10.77.8.0/24\",\"count\":50,"
+	        "\"until\":\"2030-01-01T00:00:00Z\"}\n"
+	        "{\"token\":\"lab.2\",\"key\":\"" KEY5
+	        "\",\"roles\":[\"exec\"],\"site\":\"aws\",\"range\":\"10.77.8.0/24\",\"count\":50,"
+	        "\"until\":\"2030-01-01T00:00:00Z\"}\n");
+	free(bundle);
+	there_and_back(many_text);
+	free(many_text);
+	there_and_back(GOOD LAB(REST));
+	there_and_back(GOOD "tokens: {}\n");
+}
+
+/* A bundle of one token, with one piece of its text replaced by another, is refused with that. */
+static void replaced_is(const char *from, const char *to, const char *expected)
+{
+	char *bundle = bundle_of(JOIN LAB(REST ", except: [\"" PRINT5 "\"]")), *at, *other, *said;
+	struct policy_report report;
+	struct policy *policy = NULL;
+
+	policy_report_init(&report);
+	at = strstr(bundle, from);
+	assert_non_null(at);
+	assert_true(asprintf(&other, "%.*s%s%s", (int)(at - bundle), bundle, to,
+	                    at + strlen(from)) > 0);
+	assert_int_equal(bundle_parse(other, strlen(other), NULL, &policy, &report), -EINVAL);
+	assert_null(policy);
+	said = report_text(&report);
+	source_lines_drop(said);
+	assert_string_equal(said, expected);
+	free(said);
+	free(bundle);
+	free(other);
+	policy_report_clear(&report);
+}
+
+#define STRANGE(line)                                                                              \
+	"bundle:" line ":1: error: this line is not written as overlayd writes it, so the bundle " \
+	"is not taken\n"
+
+static void test_bundle_refused(void **state)
+{
+	char *plain = bundle_of(GOOD), *join = bundle_of(JOIN);
+
+	(void)state;
+	assert_int_equal(strncmp(plain, "{\"overlayd-bundle\":1,", 21), 0);
+	assert_int_equal(strncmp(join, "{\"overlayd-bundle\":2,", 21), 0);
+	free(plain);
+	free(join);
+	/* Of the format that has no such words. */
+	replaced_is("overlayd-bundle\":2", "overlayd-bundle\":1", STRANGE("1"));
+	/* Another order, another way to write the same. */
+	replaced_is("\"site\":\"aws\",\"range\":\"10.77.8.0/24\"",
+	        "\"range\":\"10.77.8.0/24\",\"site\":\"aws\"", STRANGE("20"));
+	replaced_is("\"count\":50", "\"count\":\"50\"", STRANGE("20"));
+	replaced_is("10.77.8.0/24\",\"count", "10.77.8.1/24\",\"count",
+	        "bundle:20:143: error: '10.77.8.1/24' has bits set after its prefix: did you mean "
+	        "10.77.8.0/24?\n");
+	replaced_is("00:00Z\"}", "00:00Z\",\"except\":[\"" PRINT4 "\"]}", STRANGE("20"));
+	/* Whose guests? */
+	replaced_is("{\"except\":\"lab\"", "{\"except\":\"bal\"", STRANGE("9"));
+	replaced_is(",\"guest\":\"" PRINT5 "\"", "",
+	        "bundle:9:11: error: of which guest is not said\n");
+	replaced_is("\"guest\":\"" PRINT5 "\"", "\"guest\":[\"" PRINT5 "\"]",
+	        "bundle:9:11: error: of which guest is not said\n");
+	replaced_is("\"guest\"", "\"key\"", "bundle:9:11: error: of which guest is not said\n");
+	replaced_is(PRINT5, "SHA256:abc",
+	        "bundle:9:25: error: 'SHA256:abc' is no fingerprint: write it as `overlayctl "
+	        "token` "
+	        "or ssh-keygen -l shows it, \"SHA256:\" and 43 characters\n");
+	replaced_is("{\"except\":\"lab\",\"guest\":\"" PRINT5 "\"}\n",
+	        "{\"except\":\"lab\",\"guest\":\"" PRINT5
+	        "\"}\n{\"except\":\"lab\",\"guest\":\"" PRINT5 "\"}\n",
+	        "bundle:10:1: error: the lines are not sorted from here on\n");
+	replaced_is("\"roles\":[\"exec\"],\"site\":\"aws\",\"range",
+	        "\"roles\":[\"seed\"],\"site\":\"aws\",\"range",
+	        "bundle:20:114: error: a token may not grant the role 'seed', as whoever has it "
+	        "would have the role: delete it here, and let such a node in by name with "
+	        "`overlayctl approve`\n");
+}
+
+/* ---- what changes */
+
+static void diff_is(const char *old, const char *new_text, const char *expected)
+{
+	struct policy *a = policy_good(old), *b = policy_good(new_text);
+	struct policy_diff diff;
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	assert_int_equal(policy_diff(a, b, &diff), 0);
+	for (size_t i = 0; i < diff.n_rows; i++)
+		fprintf(out, "%s %s: %s\n", policy_change_name(diff.rows[i].change),
+		        diff.rows[i].subject, diff.rows[i].text);
+	fclose(out);
+	assert_string_equal(text, expected);
+	free(text);
+	policy_diff_clear(&diff);
+	policy_unref(a);
+	policy_unref(b);
+}
+
+#define OTHER "roles: [head], site: hq, range: 10.77.9.0/24, count: 51, until: 2030-01-02T00:00Z"
+
+static void test_diff(void **state)
+{
+	(void)state;
+	diff_is(JOIN LAB(REST), JOIN LAB(REST), "");
+	diff_is(JOIN, JOIN LAB(REST),
+	        "admitted token lab: " PRINT4 " lets in up to 50 guests until "
+	        "2030-01-01T00:00:00Z, site aws, addresses of 10.77.8.0/24, roles: exec\n");
+	diff_is(JOIN LAB(REST), JOIN,
+	        "evicted token lab: revoked, and all guests that it let in with it\n");
+	diff_is(JOIN LAB(REST), JOIN LAB(OTHER),
+	        "setting token lab: addresses of 10.77.8.0/24 -> 10.77.9.0/24\n"
+	        "setting token lab: count 50 -> 51\n"
+	        "setting token lab: roles of its guests exec -> head\n"
+	        "setting token lab: site aws -> hq\n"
+	        "setting token lab: until 2030-01-01T00:00:00Z -> 2030-01-02T00:00:00Z\n");
+	diff_is(JOIN LAB(REST), JOIN "tokens: { lab: { key: \"" KEY5 "\", " REST " } }\n",
+	        "rekeyed token lab: key " PRINT4 " -> " PRINT5
+	        ": the guests of the former are revoked\n");
+	diff_is(JOIN LAB(REST ", except: [\"" PRINT4 "\"]"),
+	        JOIN LAB(REST ", except: [\"" PRINT5 "\"]"),
+	        "admitted token lab: its guest " PRINT4 " is revoked no longer\n"
+	        "evicted token lab: its guest " PRINT5 " is revoked\n");
 }
 
 int main(void)
@@ -117,6 +553,13 @@ int main(void)
 	        cmocka_unit_test(test_read),
 	        cmocka_unit_test(test_defaults),
 	        cmocka_unit_test(test_faults),
+	        cmocka_unit_test(test_value_faults),
+	        cmocka_unit_test(test_values),
+	        cmocka_unit_test(test_files),
+	        cmocka_unit_test(test_limits),
+	        cmocka_unit_test(test_bundle),
+	        cmocka_unit_test(test_bundle_refused),
+	        cmocka_unit_test(test_diff),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
