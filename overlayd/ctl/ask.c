@@ -80,6 +80,20 @@ int ctl_ask_file(struct ctl *ctl, const char *method, const char *data, size_t l
 	return rc;
 }
 
+json_t *ctl_ask_quietly(struct ctl *ctl, const char *method)
+{
+	struct overlay *overlay;
+	json_t *answer = NULL;
+	char *text = NULL;
+
+	if (!overlay_connect(&overlay, ctl->socket, CONNECT_MS) &&
+	        !overlay_request(overlay, method, NULL, &text, CONNECT_MS))
+		answer = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+	overlay_close(overlay);
+	free(text);
+	return answer;
+}
+
 bool ctl_daemon_runs(struct ctl *ctl)
 {
 	struct overlay *overlay;

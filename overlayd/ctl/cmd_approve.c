@@ -3,7 +3,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "ctl/adopt.h"
 #include "ctl/edit.h"
+#include "ctl/guests.h"
 #include "ctl/pending.h"
 #include "ctl/secret.h"
 #include "policy/voucher.h"
@@ -135,13 +137,71 @@ static int pending_take(struct ctl *ctl, const char *name, const char *prefix, c
 	return rc;
 }
 
+static int approve(struct edit *edit, struct policy_approval *approval, struct lists *lists,
+        const json_t *tokens, int argc, char **argv)
+{
+	char written[128], address[INET6_ADDRSTRLEN];
+	int rc = edit_begin(edit, approval->name, argc, argv);
+
+	if (rc)
+		return rc;
+	approval->key = lists->key;
+	approval->roles = lists->roles;
+	approval->endpoints = lists->endpoints;
+	adopt_guest(edit->ctl, tokens, approval, lists->roles, LIST_MAX);
+	rc = adopt_address(edit->ctl, edit->old, tokens, approval, address);
+	if (rc)
+		return edit_drop(edit, rc);
+	rc = policy_edit_approve(edit->ctl->config, approval, &edit->new_policy, &edit->report);
+	snprintf(written, sizeof(written), "%s is approved", approval->name);
+	return edit_end(edit, rc, written);
+}
+
+/* Whose fingerprint it is: that of a guest, or of one that waits. */
+static int fingerprint_take(struct ctl *ctl, const json_t *tokens, char **args, struct lists *lists,
+        struct policy_voucher *voucher)
+{
+	if (adopt_key(tokens, args[0], args[1], lists->key, sizeof(lists->key)))
+		return CTL_OK;
+	return pending_take(ctl, args[0], args[1], lists->key, sizeof(lists->key), voucher);
+}
+
+/* The name and the key, or its fingerprint. */
+static int arguments_take(struct edit *edit, struct policy_approval *approval, struct lists *lists,
+        int argc, char **argv)
+{
+	struct policy_voucher voucher = {0};
+	struct ctl *ctl = edit->ctl;
+	json_t *tokens;
+	int rc = CTL_OK;
+
+	if (argc - optind == 1)
+		return ctl_usage(ctl,
+		        "a name alone is anybody's: give the key, or the fingerprint that the "
+		        "newcomer's own console shows");
+	if (argc - optind < 2)
+		return ctl_usage(ctl, "NAME and KEY are needed");
+	tokens = guests_ask(ctl);
+	if (argc - optind == 2 && pending_is_fingerprint(argv[optind + 1]))
+		rc = fingerprint_take(ctl, tokens, argv + optind, lists, &voucher);
+	else if (argc - optind > 4 ||
+	         !key_join(lists->key, sizeof(lists->key), argv + optind + 1, argc - optind - 1))
+		rc = ctl_usage(ctl, "KEY is one text: put it into quotes");
+	approval->name = argv[optind];
+	if (!rc && *voucher.name)
+		rc = rekey(edit, lists, &voucher, argc, argv);
+	else if (!rc)
+		rc = approve(edit, approval, lists, tokens, argc, argv);
+	json_decref(tokens);
+	return rc;
+}
+
 static int run_approve(struct ctl *ctl, int argc, char **argv)
 {
 	struct policy_approval approval = {0};
 	struct lists lists = {.overlap = OVERLAP_S};
 	struct policy_voucher voucher = {0};
 	struct edit edit;
-	char written[128];
 	int option, rc;
 
 	edit_init(ctl, &edit);
@@ -163,32 +223,7 @@ static int run_approve(struct ctl *ctl, int argc, char **argv)
 		rc = voucher_read(ctl, lists.voucher, &voucher);
 		return rc ? rc : rekey(&edit, &lists, &voucher, argc, argv);
 	}
-	if (argc - optind == 1)
-		return ctl_usage(ctl,
-		        "a name alone is anybody's: give the key, or the fingerprint that the "
-		        "newcomer's own console shows");
-	if (argc - optind < 2)
-		return ctl_usage(ctl, "NAME and KEY are needed");
-	if (argc - optind == 2 && pending_is_fingerprint(argv[optind + 1])) {
-		rc = pending_take(ctl, argv[optind], argv[optind + 1], lists.key, sizeof(lists.key),
-		        &voucher);
-		if (rc)
-			return rc;
-		if (*voucher.name)
-			return rekey(&edit, &lists, &voucher, argc, argv);
-	} else if (argc - optind > 4 ||
-	           !key_join(lists.key, sizeof(lists.key), argv + optind + 1, argc - optind - 1))
-		return ctl_usage(ctl, "KEY is one text: put it into quotes");
-	approval.name = argv[optind];
-	approval.key = lists.key;
-	approval.roles = lists.roles;
-	approval.endpoints = lists.endpoints;
-	rc = edit_begin(&edit, approval.name, argc, argv);
-	if (rc)
-		return rc;
-	rc = policy_edit_approve(ctl->config, &approval, &edit.new_policy, &edit.report);
-	snprintf(written, sizeof(written), "%s is approved", approval.name);
-	return edit_end(&edit, rc, written);
+	return arguments_take(&edit, &approval, &lists, argc, argv);
 }
 
 static const struct option options[] = {
@@ -225,7 +260,11 @@ const struct ctl_command ctl_cmd_approve = {
                 "with it.\n"
                 "With a key it is signed, and goes to all members. Without, the policy of other "
                 "nodes is\n"
-                "not changed: bring it there too.\n",
+                "not changed: bring it there too.\n"
+                "A guest of a token (overlayctl token list), by its key or fingerprint, becomes a "
+                "peer of the\n"
+                "policy's own, with the address, site and roles that it has, unless others are "
+                "given.\n",
         .options = options,
         .run = run_approve,
 };

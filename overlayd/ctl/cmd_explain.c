@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "ctl/ctl.h"
+#include "ctl/guests.h"
 
 /* The sentence begins with the verdict, one word; only that is coloured. */
 static void tell_text(const struct ctl *ctl, const char *text, bool allow)
@@ -39,6 +40,22 @@ static int explain_in_force(struct ctl *ctl, const char *from, const char *to, c
 	        json_pack("{s:s, s:s, s:s}", "from", from, "to", to, "port", port), &answer);
 
 	return rc ? rc : tell(ctl, answer);
+}
+
+/* A guest is in no file: only the daemon can tell. Who it is, and what it may by its token, is told. */
+static bool is_guest(struct ctl *ctl, const json_t *tokens, const char *word)
+{
+	const json_t *token = NULL, *guest = guests_by_name(tokens, word, &token);
+	char roles[512];
+
+	if (!guest)
+		return false;
+	guests_list(json_object_get(token, "roles"), roles, sizeof(roles));
+	ctl_error(ctl,
+	        "%s is a guest of token %s, with what its roles may (%s); the daemon answers, by "
+	        "the policy in force",
+	        word, ctl_string(token, "name", "?"), roles);
+	return true;
 }
 
 static const struct policy_peer *peer_of(
@@ -80,6 +97,30 @@ static int explain_files(
 	return rc;
 }
 
+/* By the files, where they name both; a guest is the daemon's. */
+static int explain(struct ctl *ctl, const char *from, const char *to, const char *port,
+        const struct policy_ports *ports)
+{
+	struct policy_report report;
+	struct policy *policy = NULL;
+	json_t *tokens = NULL;
+	bool guest = false;
+
+	policy_report_init(&report);
+	if (policy_load(ctl->config, &policy, &report) >= 0 && policy->n_tokens &&
+	        !(policy_peer_by_name(policy, from) && policy_peer_by_name(policy, to)))
+		tokens = guests_ask(ctl);
+	if (tokens) {
+		guest = !policy_peer_by_name(policy, from) && is_guest(ctl, tokens, from);
+		if (!policy_peer_by_name(policy, to) && strcmp(from, to) != 0)
+			guest |= is_guest(ctl, tokens, to);
+	}
+	json_decref(tokens);
+	policy_unref(policy);
+	policy_report_clear(&report);
+	return guest ? explain_in_force(ctl, from, to, port) : explain_files(ctl, from, to, ports);
+}
+
 static int run_explain(struct ctl *ctl, int argc, char **argv)
 {
 	struct policy_ports ports;
@@ -97,7 +138,7 @@ static int run_explain(struct ctl *ctl, int argc, char **argv)
 		return ctl_usage(ctl, "%s: one port at a time", argv[optind + 2]);
 	if (in_force)
 		return explain_in_force(ctl, argv[optind], argv[optind + 1], argv[optind + 2]);
-	return explain_files(ctl, argv[optind], argv[optind + 1], &ports);
+	return explain(ctl, argv[optind], argv[optind + 1], argv[optind + 2], &ports);
 }
 
 static const struct option options[] = {{"in-force", no_argument, NULL, 'f'}, {0}};
@@ -108,7 +149,9 @@ const struct ctl_command ctl_cmd_explain = {
         .summary = "may FROM open PORT of TO, and which line says so",
         .help = "FROM and TO are peers' names or overlay addresses; PORT is tcp/17001, udp/53 or "
                 "icmp.\n"
-                "The policy's files answer, as they are now and for this moment (until, hours).\n\n"
+                "The policy's files answer, as they are now and for this moment (until, hours); "
+                "of a token's\n"
+                "guest, which they do not name, the daemon does.\n\n"
                 "  --in-force     let the daemon answer, by the policy it has in force\n\n"
                 "Exit code 0: allow; 1: deny.\n",
         .options = options,

@@ -17,7 +17,8 @@ static void member_add(struct table *table, const json_t *member, int64_t now)
 {
 	int64_t serial = ctl_integer(member, "serial", -1), said = ctl_integer(member, "said", -1);
 	bool seed = json_is_true(json_object_get(member, "seed"));
-	char buf[32];
+	const char *guest = ctl_string(member, "guest", "");
+	char buf[128];
 
 	table_cell(table, TABLE_PLAIN, ctl_string(member, "name", "?"));
 	snprintf(buf, sizeof(buf), "%" PRId64, serial);
@@ -25,7 +26,8 @@ static void member_add(struct table *table, const json_t *member, int64_t now)
 	table_cell(
 	        table, TABLE_PLAIN, said < 0 ? "" : ctl_duration(now > said ? now - said : 0, buf));
 	table_cell(table, TABLE_PLAIN, ctl_string(member, "state", ""));
-	table_cell(table, TABLE_PLAIN, seed ? "seed" : "");
+	snprintf(buf, sizeof(buf), "%s%s", *guest ? "guest of " : seed ? "seed" : "", guest);
+	table_cell(table, TABLE_PLAIN, buf);
 	table_cell(
 	        table, TABLE_PLAIN, json_is_true(json_object_get(member, "session")) ? "yes" : "");
 	table_cell(table, TABLE_PLAIN, ctl_string(member, "release", ""));
@@ -88,6 +90,7 @@ const struct ctl_command ctl_cmd_members = {
         .summary = "who has which policy in force, by each node's own signed word",
         .help = "SERIAL is what the member has applied, HEARD how long ago that was heard here.\n\n"
                 "Exit code 0: all active members have the bundle that is in force here; 1: some "
-                "have not.\n",
+                "have not.\nROLE: a seed, or a guest of that token "
+                "(overlayctl token list).\n",
         .run = run_members,
 };

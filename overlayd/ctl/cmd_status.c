@@ -55,6 +55,8 @@ static void tell_node(const json_t *status)
 	const char *v4 = ctl_string(node, "address4", ""), *v6 = ctl_string(node, "address6", "");
 
 	line("address", "%s%s%s", v4, *v4 && *v6 ? ", " : "", v6);
+	if (*ctl_string(node, "guest", ""))
+		line("guest", "of token %s", ctl_string(node, "guest", ""));
 	line("key", "%s", ctl_string(node, "fingerprint", ""));
 }
 
@@ -172,6 +174,7 @@ static void peer_add(struct table *table, const json_t *peer, int64_t now)
 	char buf[16];
 
 	table_cell(table, TABLE_PLAIN, ctl_string(peer, "name", "?"));
+	table_cell(table, TABLE_PLAIN, ctl_string(peer, "guest", ""));
 	table_cell(table, state_colour(state), state);
 	table_cell(table, TABLE_PLAIN,
 	        since < 0 ? "" : ctl_duration(now > since ? now - since : 0, buf));
@@ -187,10 +190,10 @@ static void peer_add(struct table *table, const json_t *peer, int64_t now)
 
 static void tell_peers(const struct ctl *ctl, const json_t *status)
 {
-	static const char *const heads[] = {
-	        "PEER", "STATE", ">SINCE", "ADDRESS", "LINK", ">IN", ">OUT", ">REKEY", "WHY"};
+	static const char *const heads[] = {"PEER", "GUEST OF", "STATE", ">SINCE", "ADDRESS",
+	        "LINK", ">IN", ">OUT", ">REKEY", "WHY"};
 	const json_t *peers = json_object_get(status, "peers"), *peer;
-	struct table *table = table_new(heads, 9);
+	struct table *table = table_new(heads, 10);
 	size_t i;
 
 	json_array_foreach(peers, i, peer) {

@@ -38,6 +38,7 @@ struct ctl {
 	const char *passphrase_file; /* --passphrase-file, of those that need the cluster key */
 	bool json;                   /* --json */
 	bool no_colour;              /* --no-color, NO_COLOR */
+	bool answer_only;            /* stdout is for the answer, all else goes to stderr */
 	const struct ctl_command *command;
 };
 
@@ -57,7 +58,7 @@ extern const struct ctl_command ctl_cmd_init, ctl_cmd_id, ctl_cmd_check, ctl_cmd
         ctl_cmd_explain, ctl_cmd_status, ctl_cmd_firewall, ctl_cmd_denied, ctl_cmd_reload,
         ctl_cmd_approve, ctl_cmd_revoke, ctl_cmd_doctor, ctl_cmd_key, ctl_cmd_sign, ctl_cmd_load,
         ctl_cmd_bundle, ctl_cmd_rotate, ctl_cmd_members, ctl_cmd_ticket, ctl_cmd_join,
-        ctl_cmd_pending, ctl_cmd_reject, ctl_cmd_version, ctl_cmd_help;
+        ctl_cmd_pending, ctl_cmd_reject, ctl_cmd_token, ctl_cmd_version, ctl_cmd_help;
 
 /* options.c */
 const struct ctl_command *ctl_command_find(const char *name);
@@ -79,6 +80,8 @@ __attribute__((format(printf, 2, 3))) int ctl_usage(struct ctl *ctl, const char 
 __attribute__((format(printf, 2, 3))) void ctl_error(struct ctl *ctl, const char *format, ...);
 /* A negative errno as an exit code. */
 int ctl_exit_of(int error);
+/* Where to tell what is done on the way: stdout, or stderr where stdout is for the answer alone. */
+FILE *ctl_out(const struct ctl *ctl);
 /* Print JSON as text and let go of it; CTL_OK. */
 int ctl_print_json(json_t *value);
 /* May we use colours on this stream? */
@@ -101,6 +104,8 @@ int ctl_request(
 int ctl_ask(struct ctl *ctl, const char *method, json_t *params, json_t **out);
 /* The same with a file beside the request. */
 int ctl_ask_file(struct ctl *ctl, const char *method, const char *data, size_t len, json_t **out);
+/* The answer to a question that need not be answered: NULL, and not a word, where it is not. */
+json_t *ctl_ask_quietly(struct ctl *ctl, const char *method);
 /* Is there an overlayd behind the socket? True also when it cannot be told. */
 bool ctl_daemon_runs(struct ctl *ctl);
 /* A string, an integer of an object; what is missing or null gets the default. */

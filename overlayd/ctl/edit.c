@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What approve and revoke have in common: the change is written; now sign, and tell the daemon. */
+/* What all that edit the policy have in common: the change is written; now sign, and tell the daemon. */
 #include "ctl/edit.h"
 
 #include <errno.h>
@@ -42,6 +42,7 @@ static void edit_clear(struct edit *edit)
 	policy_report_clear(&edit->report);
 	policy_unref(edit->old);
 	policy_unref(edit->new_policy);
+	json_decref(edit->more);
 }
 
 /* The key is elsewhere: what to run there. */
@@ -59,7 +60,17 @@ static int tell_elsewhere(struct edit *edit, int argc, char **argv)
 	return CTL_FAILED;
 }
 
-static int sign_begin(struct edit *edit, const char *name, int argc, char **argv)
+/* What an edit of this peer, or token, may change. */
+static int undo_take(struct edit *edit, const char *peer)
+{
+	int ret = policy_undo_take(&edit->undo, edit->ctl->config, edit->old, peer);
+
+	if (ret)
+		ctl_error(edit->ctl, "%s: its files cannot be read", edit->ctl->config);
+	return ret ? CTL_FAILED : CTL_OK;
+}
+
+static int sign_begin(struct edit *edit, const char *peer, int argc, char **argv)
 {
 	struct ctl *ctl = edit->ctl;
 	char key[PATH_MAX];
@@ -72,14 +83,10 @@ static int sign_begin(struct edit *edit, const char *name, int argc, char **argv
 	if (rc || !edit->old)
 		return rc;
 	rc = signer_check_serial(&edit->signer, edit->old);
-	if (!rc && policy_undo_take(&edit->undo, ctl->config, edit->old, name)) {
-		ctl_error(ctl, "%s: its files cannot be read", ctl->config);
-		rc = CTL_FAILED;
-	}
-	return rc;
+	return rc ? rc : undo_take(edit, peer);
 }
 
-int edit_begin(struct edit *edit, const char *name, int argc, char **argv)
+static int begin(struct edit *edit, const char *peer, int argc, char **argv)
 {
 	struct policy_report report;
 	int rc = CTL_OK;
@@ -91,20 +98,27 @@ int edit_begin(struct edit *edit, const char *name, int argc, char **argv)
 	policy_report_clear(&report);
 	edit->sign = signer_wanted(edit->ctl->config);
 	if (edit->sign)
-		rc = sign_begin(edit, name, argc, argv);
+		rc = sign_begin(edit, peer, argc, argv);
 	if (rc)
 		edit_clear(edit);
 	return rc;
+}
+
+int edit_begin(struct edit *edit, const char *name, int argc, char **argv)
+{
+	return begin(edit, name, argc, argv);
 }
 
 /* ---- without a key */
 
 static void tell_files(const struct edit *edit, const char *what, const json_t *rows)
 {
-	printf("%s: %s, serial %llu\n", edit->ctl->config, what,
+	FILE *out = ctl_out(edit->ctl);
+
+	fprintf(out, "%s: %s, serial %llu\n", edit->ctl->config, what,
 	        (unsigned long long)edit->new_policy->serial);
-	ctl_print_changes(edit->ctl, rows, stdout);
-	fflush(stdout);
+	ctl_print_changes(edit->ctl, rows, out);
+	fflush(out);
 }
 
 /* written: what was done, for people ("node18 is approved"). */
@@ -140,6 +154,17 @@ static void take_back(const struct edit *edit)
 		ctl_error(edit->ctl, "%s: nothing was changed", edit->ctl->config);
 }
 
+static json_t *answer_make(const struct edit *edit, json_t *rows, json_t *daemon, json_t *members)
+{
+	json_t *answer =
+	        json_pack("{s:I, s:O?, s:O?, s:O?}", "serial", (json_int_t)edit->new_policy->serial,
+	                "rows", rows, "overlayd", daemon, "members", members);
+
+	if (edit->more)
+		json_object_update(answer, edit->more);
+	return answer;
+}
+
 static int edit_sign(struct edit *edit, const char *written)
 {
 	const struct policy *before = edit->signer.policy ? edit->signer.policy : edit->old;
@@ -157,19 +182,31 @@ static int edit_sign(struct edit *edit, const char *written)
 	if (rc && rc != CTL_UNREACHABLE)
 		take_back(edit);
 	if (!rc && daemon && !edit->ctl->json)
-		printf("overlayd: serial %lld is in force\n",
+		fprintf(ctl_out(edit->ctl), "overlayd: serial %lld is in force\n",
 		        (long long)ctl_integer(daemon, "serial", 0));
 	fflush(stdout);
 	if (!rc && daemon && edit->wait >= 0)
 		rc = load_wait(edit->ctl, edit->new_policy->serial, edit->wait, &members);
-	if (edit->ctl->json && (rc == CTL_OK || rc == CTL_NO))
-		ctl_print_json(json_pack("{s:I, s:O?, s:O?, s:O?}", "serial",
-		        (json_int_t)edit->new_policy->serial, "rows", rows, "overlayd", daemon,
-		        "members", members));
+	if (edit->ctl->json &&
+	        (rc == CTL_OK || rc == CTL_NO || (rc == CTL_UNREACHABLE && edit->more)))
+		ctl_print_json(answer_make(edit, rows, daemon, members));
 	json_decref(rows);
 	json_decref(daemon);
 	json_decref(members);
 	return rc;
+}
+
+int edit_drop(struct edit *edit, int rc)
+{
+	edit_clear(edit);
+	return rc;
+}
+
+int edit_refuse(struct edit *edit)
+{
+	take_back(edit);
+	edit_clear(edit);
+	return CTL_FAILED;
 }
 
 int edit_end(struct edit *edit, int rc, const char *written)

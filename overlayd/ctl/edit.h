@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What approve and revoke have in common. */
+/* What approve, revoke, ticket --token and token revoke have in common. */
 #ifndef OVERLAYD_CTL_EDIT_H
 #define OVERLAYD_CTL_EDIT_H
 
@@ -10,7 +10,8 @@
 struct edit {
 	struct ctl *ctl;
 	struct signer_options options;
-	int wait; /* seconds; -1: not */
+	int wait;     /* seconds; -1: not */
+	json_t *more; /* with --json: what else the answer says; an object that is let go of */
 
 	struct policy *old; /* NULL when it has faults */
 	struct policy *new_policy;
@@ -39,6 +40,13 @@ int edit_option(struct edit *edit, int option);
  * is let go of. line: the command, for who has to run it elsewhere.
  */
 int edit_begin(struct edit *edit, const char *name, int argc, char **argv);
+/* The same where name is a token's. */
+int edit_begin_token(struct edit *edit, const char *name, int argc, char **argv);
+/* Nothing is edited after all, for the reason told: lets go of all, and returns that exit code. */
+int edit_drop(struct edit *edit, int rc);
+/* After policy_edit_*() did it: it is not wanted after all. The files are put back, all is let go
+ * of; say why before. Returns the exit code. */
+int edit_refuse(struct edit *edit);
 /*
  * rc: what policy_edit_*() said. Prints the report, or what changed (written: "node18 is
  * approved"); signs, tells the daemon; lets go of all. Where it is refused the files are put back.

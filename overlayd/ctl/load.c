@@ -58,7 +58,7 @@ static int keep(struct ctl *ctl, const char *dir, const char *file, size_t len, 
 		return ret == -EACCES || ret == -EPERM || ret == -EROFS ? CTL_PERMISSION
 		                                                        : CTL_FAILED;
 	}
-	fprintf(ctl->json ? stderr : stdout,
+	fprintf(ctl->json ? stderr : ctl_out(ctl),
 	        "%s: the signed bundle is in %s; on any node: overlayctl load %s\n", why, path,
 	        SIGNER_BUNDLE);
 	return CTL_OK;
@@ -168,20 +168,21 @@ static void progress(const struct ctl *ctl, const json_t *summary, bool *shown)
 static void tell(const struct ctl *ctl, const json_t *summary, uint64_t serial)
 {
 	size_t done = count(summary, "applied"), missing = count(summary, "missing");
+	FILE *out = ctl_out(ctl);
 
 	if (ctl->json)
 		return;
-	printf("serial %llu is in force on %zu of %zu members that can be reached\n",
+	fprintf(out, "serial %llu is in force on %zu of %zu members that can be reached\n",
 	        (unsigned long long)serial, done, done + missing);
 	if (missing) {
-		fputs("without it, in spite of a connection: ", stdout);
-		names_print(stdout, json_object_get(summary, "missing"));
-		putchar('\n');
+		fputs("without it, in spite of a connection: ", out);
+		names_print(out, json_object_get(summary, "missing"));
+		fputc('\n', out);
 	}
 	if (count(summary, "unreachable")) {
-		fputs("not reachable, each gets it when it comes back: ", stdout);
-		names_print(stdout, json_object_get(summary, "unreachable"));
-		putchar('\n');
+		fputs("not reachable, each gets it when it comes back: ", out);
+		names_print(out, json_object_get(summary, "unreachable"));
+		fputc('\n', out);
 	}
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +42,11 @@ int ctl_exit_of(int error)
 	return CTL_FAILED;
 }
 
+FILE *ctl_out(const struct ctl *ctl)
+{
+	return ctl->answer_only ? stderr : stdout;
+}
+
 int ctl_print_json(json_t *value)
 {
 	char *text = value ? json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY) : NULL;
@@ -49,6 +55,7 @@ int ctl_print_json(json_t *value)
 	if (!text)
 		return CTL_FAILED;
 	puts(text);
+	OPENSSL_cleanse(text, strlen(text)); /* a ticket's secret may be in it */
 	free(text);
 	return CTL_OK;
 }
