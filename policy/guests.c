@@ -111,7 +111,7 @@ static void written_names_mark(struct making *m)
 	}
 }
 
-/* A name has no slash, so these are none. */
+/* A name has no slash, so the others are none. One key has one addr6, so it needs no mark. */
 struct marks {
 	char name[POLICY_NAME_MAX + 1];
 	char addr4[16], addr6[40], number[2 * POLICY_NAME_MAX + 16];
@@ -169,7 +169,6 @@ static void guest_add(struct making *m, const struct candidate *c)
 
 static void guests_pick(struct making *m, bool *used)
 {
-	const struct candidate *last = NULL;
 	struct marks marks;
 
 	written_names_mark(m);
@@ -179,8 +178,6 @@ static void guests_pick(struct making *m, bool *used)
 
 		if (m->written->n_peers + m->n_guests >= POLICY_PEERS_MAX)
 			break;
-		if (last && memcmp(last->digest, c->digest, sizeof(c->digest)) == 0)
-			continue;
 		marks_make(&marks, c);
 		if (!is_free(m, c, &marks))
 			continue;
@@ -190,7 +187,6 @@ static void guests_pick(struct making *m, bool *used)
 		mark(m, marks.number);
 		guest_add(m, c);
 		used[c->place] = true;
-		last = c;
 	}
 }
 

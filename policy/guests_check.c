@@ -158,7 +158,7 @@ int policy_admission_address(const struct policy *policy, const struct policy_to
         const struct policy_key *key, struct policy_addr *out)
 {
 	struct policy_prefix range = token->range;
-	uint64_t size, start, tries;
+	uint64_t size, start;
 	uint32_t first;
 
 	if (range.addr.family != AF_INET || range.len > 32)
@@ -168,9 +168,8 @@ int policy_admission_address(const struct policy *policy, const struct policy_to
 	first = ntohl(first);
 	size = 1ULL << (32 - range.len);
 	start = key_hash(key) % size;
-	/* So many can be taken; one more is not. */
-	tries = policy->n_peers + policy->n_failovers + 3;
-	for (uint64_t i = 0; i < size && i < tries; i++) {
+	/* No more are tried than are taken, and one: those of the policy, not those of a /8. */
+	for (uint64_t i = 0; i < size; i++) {
 		uint32_t bits = htonl(first + (uint32_t)((start + i) % size));
 		struct policy_addr addr = {.family = AF_INET};
 
