@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A revocation is never refused for tidiness: where it takes the last peer of a role that rules
+ * A revocation is never refused for tidiness: where it takes the last peer or token of a role that rules
  * still name, the role is declared under `roles:`, which keeps the rules for the next one.
  */
 #include <errno.h>
@@ -19,15 +19,28 @@ static bool is_named(const struct policy *policy, uint16_t role)
 	return false;
 }
 
-static bool is_held_by_others(
-        const struct policy *policy, const struct policy_peer *but, uint16_t role)
+static bool holds(const uint16_t *roles, size_t n, uint16_t role)
+{
+	for (size_t i = 0; i < n; i++)
+		if (roles[i] == role)
+			return true;
+	return false;
+}
+
+static bool is_held_by_others(const struct policy *policy, const struct policy_peer *but_peer,
+        const struct policy_token *but_token, uint16_t role)
 {
 	for (size_t i = 0; i < policy->n_peers; i++) {
 		const struct policy_peer *peer = &policy->peers[i];
 
-		for (size_t k = 0; peer != but && k < peer->n_roles; k++)
-			if (peer->roles[k] == role)
-				return true;
+		if (peer != but_peer && holds(peer->roles, peer->n_roles, role))
+			return true;
+	}
+	for (size_t i = 0; i < policy->n_tokens; i++) {
+		const struct policy_token *token = &policy->tokens[i];
+
+		if (token != but_token && holds(token->roles, token->n_roles, role))
+			return true;
 	}
 	return false;
 }
@@ -65,20 +78,22 @@ static bool place_find(
 	return serial > 0 && file->data[serial - 1] == '\n';
 }
 
-int pol_roles_keep(
-        struct policy_file *file, const struct policy *policy, const struct policy_peer *leaving)
+int pol_roles_keep(struct policy_file *file, const struct policy *policy,
+        const struct policy_peer *peer, const struct policy_token *token)
 {
+	const uint16_t *roles = peer ? peer->roles : token->roles;
+	size_t n = peer ? peer->n_roles : token->n_roles;
 	const struct pol_full *full = (const struct pol_full *)policy;
 	int ret = 0;
 
-	for (size_t i = 0; ret == 0 && i < leaving->n_roles; i++) {
-		uint16_t role = leaving->roles[i];
+	for (size_t i = 0; ret == 0 && i < n; i++) {
+		uint16_t role = roles[i];
 		const char *before, *after;
 		char text[POLICY_NAME_MAX + 16];
 		size_t at;
 
 		if (full->role_declared[role] || !is_named(policy, role) ||
-		        is_held_by_others(policy, leaving, role) ||
+		        is_held_by_others(policy, peer, token, role) ||
 		        !place_find(file, &at, &before, &after))
 			continue;
 		snprintf(text, sizeof(text), "%s%s%s", before, policy->roles[role], after);

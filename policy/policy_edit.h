@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Editing the files of a policy: what `overlayctl init`, `approve`, `revoke` and `sign` do.
+ * Editing the files of a policy: what `overlayctl init`, `approve`, `revoke`, `token` and `sign` do.
  *
  * An edit is made in memory first and the whole policy that would result is checked; when it has
  * a fault, nothing is written and the report says why. Files are replaced whole (a temporary file
@@ -67,6 +67,31 @@ struct policy_rekey {
 int policy_edit_rekey(const char *dir, const struct policy_rekey *rekey, struct policy **out,
         struct policy_report *report);
 
+/* What a token grants. Texts are as in the policy; NULL means not given. */
+struct policy_token_grant {
+	const char *name;
+	const char *key; /* the public one, as OpenSSH writes it */
+	const char *const *roles;
+	size_t n_roles;
+	const char *site;  /* NULL: the only site there is */
+	const char *range; /* NULL: the whole overlay */
+	const char *count;
+	const char *until;
+};
+/* Writes tokens.d/NAME.yaml and raises the serial. -EEXIST: there is such a token. */
+int policy_edit_token_add(const char *dir, const struct policy_token_grant *grant,
+        struct policy **out, struct policy_report *report);
+/* Removes the token, as policy_edit_revoke() does a peer: its guests go with it. */
+int policy_edit_token_revoke(
+        const char *dir, const char *name, struct policy **out, struct policy_report *report);
+/*
+ * Revokes one guest: its key's fingerprint ("SHA256:...") goes into `except` of the token. -ENOENT:
+ * there is no such token; -EEXIST: it stands there already. Where the lines cannot be told apart it
+ * refuses and says what to write by hand.
+ */
+int policy_edit_token_except(const char *dir, const char *name, const char *fingerprint,
+        struct policy **out, struct policy_report *report);
+
 /* Raises the serial in policy.yaml by one, and nothing else. */
 int policy_edit_raise(const char *dir, struct policy **out, struct policy_report *report);
 
@@ -82,6 +107,9 @@ struct policy_undo {
 	} files[2];
 };
 int policy_undo_take(
+        struct policy_undo *undo, const char *dir, const struct policy *policy, const char *name);
+/* The same, where it is a token's. */
+int policy_undo_take_token(
         struct policy_undo *undo, const char *dir, const struct policy *policy, const char *name);
 /* 0, or the errno of the first that could not be put back. */
 int policy_undo_run(const struct policy_undo *undo);

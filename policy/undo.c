@@ -7,8 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "policy/files.h"
-#include "policy/policy_edit.h"
+#include "policy/edit_internal.h"
 
 static int undo_read(int dir, struct policy_undo_file *file)
 {
@@ -36,17 +35,17 @@ static int undo_read(int dir, struct policy_undo_file *file)
 	return ret;
 }
 
-int policy_undo_take(
-        struct policy_undo *undo, const char *dir, const struct policy *policy, const char *name)
+/* policy.yaml, and the file where it stands (NULL: nowhere yet), or would stand. */
+static int undo_take(struct policy_undo *undo, const char *dir, const char *file, const char *part,
+        const char *name)
 {
-	const struct policy_peer *peer = name && policy ? policy_peer_by_name(policy, name) : NULL;
 	int fd, ret = 0;
 
 	*undo = (struct policy_undo){.dir = strdup(dir)};
-	undo->files[0].name = strdup("policy.yaml");
-	if (peer)
-		undo->files[1].name = strdup(peer->where.file);
-	else if (name && asprintf(&undo->files[1].name, "peers.d/%s.yaml", name) < 0)
+	undo->files[0].name = strdup(POL_MAIN_FILE);
+	if (file)
+		undo->files[1].name = strdup(file);
+	else if (name && asprintf(&undo->files[1].name, "%s/%s.yaml", part, name) < 0)
 		undo->files[1].name = NULL;
 	if (!undo->dir || !undo->files[0].name || (name && !undo->files[1].name))
 		return -ENOMEM;
@@ -62,6 +61,23 @@ int policy_undo_take(
 			ret = undo_read(fd, &undo->files[i]);
 	close(fd);
 	return ret;
+}
+
+int policy_undo_take(
+        struct policy_undo *undo, const char *dir, const struct policy *policy, const char *name)
+{
+	const struct policy_peer *peer = name && policy ? policy_peer_by_name(policy, name) : NULL;
+
+	return undo_take(undo, dir, peer ? peer->where.file : NULL, "peers.d", name);
+}
+
+int policy_undo_take_token(
+        struct policy_undo *undo, const char *dir, const struct policy *policy, const char *name)
+{
+	const struct policy_token *token =
+	        name && policy ? policy_token_by_name(policy, name) : NULL;
+
+	return undo_take(undo, dir, token ? token->where.file : NULL, "tokens.d", name);
 }
 
 int policy_undo_run(const struct policy_undo *undo)
