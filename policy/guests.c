@@ -117,17 +117,25 @@ struct marks {
 	char addr4[16], addr6[40], number[2 * POLICY_NAME_MAX + 16];
 };
 
+static void addr_mark(const struct policy_addr *addr, size_t n, char *to)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	*to++ = '/';
+	for (size_t i = 0; i < n; i++) {
+		*to++ = hex[addr->bytes[i] >> 4];
+		*to++ = hex[addr->bytes[i] & 15];
+	}
+	*to = '\0';
+}
+
 static void marks_make(struct marks *marks, const struct candidate *c)
 {
 	const struct policy_admission *a = c->admission;
-	char *to = marks->addr6;
 
 	pol_name_lower(a->name, marks->name);
-	snprintf(marks->addr4, sizeof(marks->addr4), "4/%02x%02x%02x%02x", a->addr4.bytes[0],
-	        a->addr4.bytes[1], a->addr4.bytes[2], a->addr4.bytes[3]);
-	to += sprintf(to, "6/");
-	for (int i = 0; i < 16; i++)
-		to += sprintf(to, "%02x", c->addr6.bytes[i]);
+	addr_mark(&a->addr4, 4, marks->addr4);
+	addr_mark(&c->addr6, 16, marks->addr6);
 	snprintf(marks->number, sizeof(marks->number), "%s/%s/%" PRIu32, a->token, a->seed,
 	        a->number);
 }

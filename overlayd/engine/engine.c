@@ -4,6 +4,7 @@
  * reconciled until nothing is left to say.
  */
 #include "engine/internal.h"
+#include "policy/guests.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -96,12 +97,24 @@ void engine_free(struct engine *e)
 
 /* ---- events ---- */
 
+static void policy_tell(struct engine *e, const struct policy *policy, const struct policy *before)
+{
+	if (before && policy_written(policy) == policy_written(before))
+		notice(e, ENGINE_INFO, ENGINE_N_POLICY, NULL,
+		        "There are other guests now: %zu peers.", policy->n_peers);
+	else
+		notice(e, ENGINE_NOTICE, ENGINE_N_POLICY, NULL,
+		        "Policy of cluster %s, serial %llu, is in force: %zu peers.",
+		        policy->cluster, (unsigned long long)policy->serial, policy->n_peers);
+}
+
 static void on_policy(struct engine *e, const struct policy *policy)
 {
 	if (!policy)
 		return;
 	if (e->policy && !memcmp(e->policy->digest, policy->digest, sizeof(policy->digest)))
 		return;
+	policy_tell(e, policy, e->policy);
 	if (e->merged) {
 		policy_unref(e->policy_old);
 		e->policy_old = e->policy;
@@ -110,9 +123,6 @@ static void on_policy(struct engine *e, const struct policy *policy)
 	}
 	e->merged = false;
 	e->policy = policy_ref(policy);
-	notice(e, ENGINE_NOTICE, ENGINE_N_POLICY, NULL,
-	        "Policy of cluster %s, serial %llu, is in force: %zu peers.", policy->cluster,
-	        (unsigned long long)policy->serial, policy->n_peers);
 	peers_take_policy(e);
 }
 

@@ -51,8 +51,15 @@ static bool names_have(const struct names_of *names, const char *name)
 	return bsearch(name, names->peers, names->n, sizeof(*names->peers), name_compare) != NULL;
 }
 
-static void addr_print(
-        FILE *out, const struct names_of *names, const struct policy_addr *addr, const char *name)
+/* A guest chose its name: in a cluster called example.org none is to become www.example.org. */
+static bool has_whole(
+        const struct names_of *names, const struct policy_peer *peer, const char *whole)
+{
+	return !names_have(names, whole) && !(peer->guest && strchr(names->cluster, '.'));
+}
+
+static void addr_print(FILE *out, const struct names_of *names, const struct policy_peer *peer,
+        const struct policy_addr *addr)
 {
 	char whole[2 * POLICY_NAME_MAX + 2];
 	char text[INET6_ADDRSTRLEN];
@@ -60,22 +67,23 @@ static void addr_print(
 	if (!addr->family)
 		return;
 	policy_addr_print(addr, text, sizeof(text));
-	snprintf(whole, sizeof(whole), "%s.%s", name, names->cluster);
-	fprintf(out, "%s %s", text, name);
-	if (!names_have(names, whole))
+	snprintf(whole, sizeof(whole), "%s.%s", peer->name, names->cluster);
+	fprintf(out, "%s %s", text, peer->name);
+	if (has_whole(names, peer, whole))
 		fprintf(out, " %s", whole);
 	fputc('\n', out);
 }
 
-static void peers_print(FILE *out, const struct names_of *names)
+static void peers_print(FILE *out, const struct names_of *names, bool guests)
 {
 	for (size_t i = 0; i < names->n; i++) {
 		const struct policy_peer *peer = names->peers[i];
 
-		if (i && strcasecmp(peer->name, names->peers[i - 1]->name) == 0)
+		if (peer->guest != guests ||
+		        (i && strcasecmp(peer->name, names->peers[i - 1]->name) == 0))
 			continue;
-		addr_print(out, names, &peer->addr4, peer->name);
-		addr_print(out, names, &peer->addr6, peer->name);
+		addr_print(out, names, peer, &peer->addr4);
+		addr_print(out, names, peer, &peer->addr6);
 	}
 }
 
@@ -89,7 +97,8 @@ static int policy_names_print(FILE *out, const struct policy *policy)
 	for (size_t i = 0; i < names.n; i++)
 		names.peers[i] = &policy->peers[i];
 	qsort(names.peers, names.n, sizeof(*names.peers), peer_compare);
-	peers_print(out, &names);
+	peers_print(out, &names, false);
+	peers_print(out, &names, true);
 	free(names.peers);
 	return 0;
 }

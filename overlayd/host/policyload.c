@@ -7,6 +7,7 @@
 #include "host/ops.h"
 #include "host/store.h"
 #include "host/world.h"
+#include "policy/guests.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -125,7 +126,9 @@ static bool bundle_in_force(const struct world *world)
 static void told_set(struct world *world, const struct policy *policy)
 {
 	world->n_policy_peers = policy->n_peers;
-	world->policy_loaded_s = state_clock_now(&world->clock);
+	/* Guests come and go beside what was loaded. */
+	if (policy_written(policy) != policy_written(world->policy_told))
+		world->policy_loaded_s = state_clock_now(&world->clock);
 	(void)policy_ref(policy);
 	policy_unref(world->policy_told);
 	world->policy_told = policy;
@@ -171,7 +174,8 @@ bool policyload_files_differ(const struct world *world)
 	const struct policy *policy = in_force(world);
 
 	return world->files == WORLD_FILES_READ && policy &&
-	       memcmp(world->files_digest, policy->digest, sizeof(policy->digest)) != 0;
+	       memcmp(world->files_digest, policy_written(policy)->digest,
+	               sizeof(policy->digest)) != 0;
 }
 
 static bool files_there(const struct world *world)
@@ -314,7 +318,7 @@ int policyload_start(struct world *world)
 static void reload_apply(
         struct world *world, const struct policy *policy, struct policyload_outcome *outcome)
 {
-	const struct policy *old = in_force(world);
+	const struct policy *old = policy_written(in_force(world));
 	bool changed = !old || memcmp(old->digest, policy->digest, sizeof(old->digest)) != 0;
 
 	if (outcome) {

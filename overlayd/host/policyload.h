@@ -31,7 +31,7 @@ void policyload_outcome_clear(struct policyload_outcome *outcome);
 int policyload_start(struct world *world);
 /* Again. 0, or a negative errno with outcome->report (outcome may be NULL). */
 int policyload_reload(struct world *world, struct policyload_outcome *outcome);
-/* The engine told of a bundle: if another policy is in force now, its bookkeeping. */
+/* The engine told of a bundle, or of guests: if another policy is in force now, its bookkeeping. */
 void policyload_bundle(struct world *world);
 /* A bundle is in force, and the files would say something else. */
 bool policyload_files_differ(const struct world *world);

@@ -5,6 +5,7 @@
 #include "host/charon.h"
 #include "host/dataplane.h"
 #include "host/policyload.h"
+#include "policy/guests.h"
 
 #include <netinet/in.h>
 #include <stdio.h>
@@ -278,7 +279,7 @@ json_t *status_json(struct world *world)
 	if (!out)
 		return NULL;
 	if (view.policy)
-		digest_text(view.policy, digest);
+		digest_text(policy_written(view.policy), digest);
 	json_object_set_new(
 	        out, "cluster", view.policy ? json_string(view.policy->cluster) : json_null());
 	json_object_set_new(out, "serial",

@@ -76,7 +76,7 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 	case ENGINE_FX_NOTICE:
 		if (fx->notice.code == ENGINE_N_UP)
 			dataplane_paths_changed(world->dataplane);
-		if (fx->notice.code == ENGINE_N_BUNDLE)
+		if (fx->notice.code == ENGINE_N_BUNDLE || fx->notice.code == ENGINE_N_POLICY)
 			policyload_bundle(world);
 		if (fx->notice.code == ENGINE_N_POLICY || fx->notice.code == ENGINE_N_OWN_KEY)
 			ownkeys_settle(world), world->voucher_due = true;

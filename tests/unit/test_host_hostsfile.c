@@ -3,6 +3,7 @@
 #include "world_bed.h"
 
 #include "host/hostsfile.h"
+#include "policy/guests.h"
 
 #include <netinet/in.h>
 #include <sys/stat.h>
@@ -10,15 +11,15 @@
 #define KEY(c) "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4" c
 #define HEADER "# Names of the overlay, kept by overlayd for libnss_overlay(8): changes are lost.\n"
 
-static struct policy *parse(const char *peers)
+static struct policy *parse_in(const char *cluster, const char *peers)
 {
 	struct policy_report report;
 	struct policy *policy = NULL;
 	struct policy_file file = {.name = "policy.yaml"};
 	char *text;
 
-	assert_true(asprintf(&text, "cluster: hpc\nserial: 1\noverlay: 10.77.0.0/16\npeers:\n%s",
-	                    peers) > 0);
+	assert_true(asprintf(&text, "cluster: %s\nserial: 1\noverlay: 10.77.0.0/16\npeers:\n%s",
+	                    cluster, peers) > 0);
 	file.data = text;
 	file.len = strlen(text);
 	policy_report_init(&report);
@@ -29,6 +30,11 @@ static struct policy *parse(const char *peers)
 	policy_report_clear(&report);
 	free(text);
 	return policy;
+}
+
+static struct policy *parse(const char *peers)
+{
+	return parse_in("hpc", peers);
 }
 
 static char *text_of(const struct policy *policy)
@@ -112,6 +118,50 @@ static void no_name_twice(void **state)
 	assert_int_equal(lines(text), 7);
 	free(text);
 	policy_unref(policy);
+}
+
+/* Guests come last, whatever they are called, and are no names of the internet. */
+static void guests_come_last(const char *cluster, const char *peer, const char *guest)
+{
+	struct policy_admission admissions[2] = {{.number = 1}, {.number = 2}};
+	const struct policy_admission *list[] = {&admissions[0], &admissions[1]};
+	struct policy *written = parse_in(cluster,
+	        "  m1: { key: \"" KEY("f") "\", address: 10.77.0.1, roles: [seed] }\n"
+	                                   "tokens: { t: { key: \"" KEY(
+	                                           "g") "\", roles: [a], count: 9, until: "
+	                                                "2030-01-01 } }\n");
+	struct policy *policy = NULL;
+	char *text;
+
+	for (int i = 0; i < 2; i++) {
+		struct policy_admission *a = &admissions[i];
+
+		snprintf(a->cluster, sizeof(a->cluster), "%s", cluster);
+		strcpy(a->token, "t");
+		strcpy(a->seed, "m1");
+		strcpy(a->name, i ? "M1" : "a1");
+		memset(a->key.raw, 0x55 + i, sizeof(a->key.raw));
+		a->addr4.family = AF_INET;
+		memcpy(a->addr4.bytes, "\12\115\0\2", 4);
+		a->addr4.bytes[3] += (uint8_t)i;
+	}
+	assert_int_equal(policy_with_guests(written, list, 2, NULL, &policy), 0);
+	text = text_of(policy);
+	assert_true(has(text, peer));
+	assert_true(has(text, guest));
+	assert_true(strstr(text, peer) < strstr(text, guest));
+	assert_null(strstr(text, "M1"));
+	assert_int_equal(lines(text), 5);
+	free(text);
+	policy_unref(policy);
+	policy_unref(written);
+}
+
+static void of_guests(void **state)
+{
+	(void)state;
+	guests_come_last("hpc", "10.77.0.1 m1 m1.hpc", "10.77.0.2 a1 a1.hpc");
+	guests_come_last("example.org", "10.77.0.1 m1 m1.example.org", "10.77.0.2 a1");
 }
 
 /* ---- in the daemon -------------------------------------------------------------------------- */
@@ -235,6 +285,7 @@ int main(void)
 	        cmocka_unit_test(two_lines_for_each),
 	        cmocka_unit_test(no_policy_is_a_comment),
 	        cmocka_unit_test(no_name_twice),
+	        cmocka_unit_test(of_guests),
 	        cmocka_unit_test_setup_teardown(kept_current, setup, teardown),
 	        cmocka_unit_test_setup_teardown(without_a_policy_no_name, setup, teardown),
 	        cmocka_unit_test_setup_teardown(mode_mended, setup, teardown),
