@@ -61,7 +61,7 @@ static struct session_head short_head(const struct bundle_head *head)
 	return h;
 }
 
-/* The caller's reference of the policy goes to c->fresh. */
+/* The caller's reference of the policy is taken over. */
 static int put_in_force(struct cluster *c, const char *file, size_t len,
         const struct bundle_head *head, struct policy *policy, const struct member *from, bool kept)
 {
@@ -74,8 +74,7 @@ static int put_in_force(struct cluster *c, const char *file, size_t len,
 		return -ENOMEM;
 	}
 	c->full = *head;
-	policy_unref(c->fresh);
-	c->fresh = policy;
+	admissions_bundle(c, policy);
 	c->from_admin = !from && !kept;
 	c->stored = kept;
 	c->fork = false;
@@ -249,14 +248,6 @@ void cluster_bundle(
 		cl_notice(c, ENGINE_WARNING, ENGINE_N_REFUSED_BUNDLE, NULL,
 		        "The bundle %s was refused: %s.", kept ? "kept on disk" : "given here",
 		        c->verdict_text);
-}
-
-struct policy *cluster_policy(struct cluster *c)
-{
-	struct policy *p = c->fresh;
-
-	c->fresh = NULL;
-	return p;
 }
 
 int cluster_file(const struct cluster *c, const char **file, size_t *len)

@@ -174,6 +174,7 @@ int cluster_new(struct cluster **out, uint64_t seed, const struct cluster_hooks 
 		c->hooks = *hooks;
 	c->recover_at = c->dial_due = c->ending_due = c->slow_due = c->want_scan_at = ENGINE_NEVER;
 	c->note_burst_at = c->note_next = c->note_woke_at = c->doubt_at = ENGINE_NEVER;
+	c->adm_due = ENGINE_NEVER;
 	c->serve_budget = SERVE_BURST;
 	*out = c;
 	return 0;
@@ -186,6 +187,7 @@ void cluster_free(struct cluster *c)
 	while (c->member_head)
 		member_drop(c, c->member_head);
 	texts_free(c);
+	admissions_free(c);
 	arena_free(c);
 	map_clear(&c->members);
 	map_clear(&c->sessions);
@@ -223,9 +225,11 @@ int cluster_tick(struct cluster *c)
 	}
 	if (c->has_key) {
 		store_tick(c);
+		admissions_store_tick(c);
 		notes_tick(c);
 		statements_tick(c);
 		sessions_tick(c);
+		admissions_tick(c);
 		wants_tick(c);
 	}
 	if (c->oom)
@@ -246,6 +250,9 @@ int64_t cluster_wakeup(const struct cluster *c)
 	if (!c->has_key)
 		return at;
 	sooner(&at, store_wakeup(c));
+	sooner(&at, admissions_store_wakeup(c));
+	sooner(&at, admissions_make_wakeup(c));
+	sooner(&at, admissions_wakeup(c));
 	sooner(&at, sessions_wakeup(c));
 	sooner(&at, wants_wakeup(c));
 	sooner(&at, notes_wakeup(c));
@@ -261,8 +268,10 @@ const struct engine_effects *cluster_effects(struct cluster *c)
 
 void cluster_unsaid(struct cluster *c)
 {
-	for (struct sess *s = c->sess_head; s; s = s->next)
+	for (struct sess *s = c->sess_head; s; s = s->next) {
 		s->greeted = false;
+		s->adm_all = 0;
+	}
 	for (size_t i = 0; i < c->n_fx; i++)
 		if (c->fx[i].type == ENGINE_FX_SESSION_CLOSE)
 			c->unclosed[c->n_unclosed++ % UNCLOSED] = c->fx[i].session.session;
@@ -333,5 +342,6 @@ int cluster_member_at(const struct cluster *c, size_t index, struct engine_membe
 
 size_t cluster_memory(const struct cluster *c)
 {
-	return c->memory + map_memory(&c->members) + map_memory(&c->sessions);
+	return c->memory + map_memory(&c->members) + map_memory(&c->sessions) +
+	       map_memory(&c->adm_numbers);
 }

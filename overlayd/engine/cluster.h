@@ -8,8 +8,9 @@
  *
  *	cluster_step_begin()	each step begins so
  *	cluster_*()		what happened
- *	cluster_policy()	the policy that a bundle brought: the engine takes it over, and says
- *				so: cluster_members()
+ *	cluster_policy()	the policy of the bundle in force and the guests of its tokens, when
+ *				it is another: the engine takes it over, and says so:
+ *				cluster_members()
  *	cluster_tick()		last: what is due, and what follows from all that happened
  *	cluster_effects()	ENGINE_FX_BUNDLE_STORE, _SESSION_*, _NOTE_SEND, _NOTICE of this step;
  *				what they point to is valid until the next one
@@ -18,7 +19,9 @@
  * Files: members.c (whom there is), bundles.c (key, in force, judged), texts.c (the last few, and
  * differences), store.c (kept), calls.c (who opens sessions, when), sessions.c (what is said and
  * heard on them), wants.c (large bundles, asked for), notes.c (datagrams, seeds that hold back),
- * statements.c (what members said of themselves), vouchers.c (members that change their keys).
+ * statements.c (what members said of themselves), vouchers.c (members that change their keys),
+ * admissions.c (guests that tokens let in), admissions_say.c (on sessions), admissions_store.c (on
+ * disk), admit.c (asked for by a seed, and by a newcomer).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
 #define OVERLAYD_ENGINE_CLUSTER_H
@@ -74,10 +77,10 @@ size_t cluster_vouchers(const struct cluster *cluster, struct engine_voucher_vie
 /*
  * Guests that tokens let in: policy/admission.h. Both signatures are checked. ours: this seed has
  * just signed it; nobody may have its name, key, address or number. Else it came with a seed's
- * answer, and what goes before whom is as for any (policy/guests.h). From the next cluster_policy()
- * on it is a peer. 0; -EALREADY: it is known, and counts; -EINVAL: not granted by the bundle in
- * force; -EKEYREJECTED: a signature; -EEXIST: somebody goes before it; -ENOSPC: too many;
- * -ENOMEM; -ENOENT: no bundle is in force.
+ * answer, and what goes before whom is as for any (policy/guests.h). It is a peer from the next
+ * cluster_policy() on that has one: at once, or a moment later where many come. 0, also if it was
+ * known; -EINVAL: not granted by the bundle in force; -EKEYREJECTED: a signature; -EEXIST: somebody
+ * goes before it; -ENOSPC: too many; -ENOMEM; -ENOENT: no bundle is in force.
  */
 int cluster_admit(struct cluster *cluster, const struct policy_admission *admission, bool ours);
 /* Of the token's count: guests that count, and those that were revoked. */
@@ -104,7 +107,10 @@ bool cluster_result(struct cluster *cluster, uint64_t id, int error, const char 
 /* Last of every step: what is due, and what follows from all that happened in it. */
 int cluster_tick(struct cluster *cluster); /* -ENOMEM: something was left out, tried again soon */
 
-/* A policy that is to be in force from now on, once; the caller owns the reference. NULL: no news. */
+/*
+ * A policy that is to be in force from now on, once; the caller owns the reference. NULL: no news.
+ * Asked for in each step behind what happened: with guests, it is made then.
+ */
 struct policy *cluster_policy(struct cluster *cluster);
 const struct engine_effects *cluster_effects(struct cluster *cluster);
 /* This step's effects were not carried out (no memory): what they said is said again soon. */

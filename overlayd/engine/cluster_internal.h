@@ -16,6 +16,9 @@
  * - statements: one of each kind per member, checked only when it says something new; answers to
  *   WHO at most each WHO_GAP_US and session
  * - vouchers: one per member that has a session, CHECK_BURST checked at once, then one in CHECK_US
+ * - admissions: ENGINE_ADMISSIONS_MAX in all, one for each number that a token grants at a seed; one
+ *   that a signature is missing of is a strike, and what takes another's number is seldom looked
+ *   at (REPLACE_BURST); what a member has not is told it ever less often
  * - notes: the last head of at most TELLERS peers at a time; one answer per peer and NOTE_GAP_US
  * - notices about a peer: one per TELL_GAP_US
  */
@@ -23,6 +26,7 @@
 #define OVERLAYD_ENGINE_CLUSTER_INTERNAL_H
 
 #include "engine/internal.h"
+#include "policy/guests.h"
 #include "policy/voucher.h"
 
 #include <string.h>
@@ -122,6 +126,27 @@ struct member {
 	int64_t voucher_us;
 	uint32_t checked; /* vouchers lately */
 	int64_t checked_us;
+
+	uint32_t adm_alls; /* it was sent all admissions so often, and has not the same */
+	int64_t adm_next;  /* not again before */
+	uint32_t adm_odd, adm_replaced;
+	int64_t adm_odd_us, adm_replaced_us;
+};
+
+/* Granted by the bundle in force, and both signatures are good: admissions.c. */
+struct admission {
+	struct map_node node; /* by token, seed and number */
+	struct policy_admission a;
+	uint8_t digest[32];                    /* of its record */
+	struct policy_key token_key, seed_key; /* that verified it */
+	bool old_key;                          /* seed_key is the one that the seed has changed */
+	bool used;                             /* by the policy that was made last: a guest */
+	bool fresh;                            /* none was made since it came */
+	bool quiet;                            /* nobody needs to be told that it counts */
+	bool push;                             /* it came in this step, and others are to know */
+	bool ours;                             /* this node let it in */
+	uint64_t from;                         /* the session it came by, or 0 */
+	uint64_t gen;                          /* c->adm_gen when it came */
 };
 
 struct sess {
@@ -148,6 +173,18 @@ struct sess {
 	uint64_t who_since, since;
 	int64_t who_at;
 	int64_t budget, budget_us;
+
+	/* admissions_say.c */
+	struct session_head adm_head; /* by which they said */
+	uint8_t adm_theirs[32];       /* this sum; serial 0: they have not */
+	uint8_t adm_told[32];         /* ours, as they know it */
+	bool adm_said;                /* it was said since the bundle in force came */
+	bool adm_met;                 /* theirs was compared with ours */
+	bool adm_sending;
+	uint8_t adm_sent[32];           /* the last digest that they were sent */
+	uint64_t adm_all;               /* they were sent all of this generation + 1 */
+	int64_t adm_say_at, adm_all_at; /* due; 0: not */
+	int64_t adm_since;              /* ours and theirs differ; 0: they do not */
 };
 
 struct text {
@@ -179,9 +216,9 @@ struct cluster {
 	struct bundle_head full;  /* of the one in force */
 	struct session_head head; /* the same; serial 0: none */
 	struct text hist[HIST_MAX];
-	struct text naming;   /* the last one that the key before signed: it names the key of now */
-	struct policy *fresh; /* to be taken over */
-	bool from_admin;      /* the one in force was given here */
+	struct text naming; /* the last one that the key before signed: it names the key of now */
+	const struct policy *written; /* its policy, without guests */
+	bool from_admin;              /* the one in force was given here */
 	bool stored, store_told;
 	struct session_head storing;
 	struct op store_op;
@@ -195,6 +232,27 @@ struct cluster {
 	enum bundle_verdict verdict;
 	int verdict_error;
 	char verdict_text[BUNDLE_ERROR_MAX];
+
+	/* admissions*.c */
+	struct admission **adms; /* sorted by digest */
+	size_t n_adms, cap_adms;
+	struct map adm_numbers;
+	uint64_t adm_gen; /* counts their changes */
+	bool adm_summed;  /* adm_sum is theirs */
+	uint8_t adm_sum[32];
+	bool remake;    /* the policy with guests is to be made */
+	bool rewritten; /* for a new bundle */
+	int64_t remake_at, made_us;
+	int64_t adm_full_us; /* told */
+	uint8_t *adm_kept;   /* as they came from the disk, until there is a bundle */
+	size_t adm_kept_len;
+	uint64_t adm_spread; /* generation that the sessions were told of */
+	uint8_t adm_spread_sum[32];
+	int64_t adm_due;
+	struct op adm_op;
+	uint64_t adm_storing, adm_stored; /* generations */
+	bool adm_store_told;
+	char adm_store_text[ENGINE_TEXT_MAX];
 
 	/* who there is */
 	const struct policy *policy;
@@ -284,6 +342,35 @@ char *text_rebuild(struct cluster *c, const struct session_msg *msg, size_t *len
 /* The best way from base to the one in force; data is valid until that changes. */
 bool bundle_payload(struct cluster *c, const struct session_head *base, bool allow_delta,
         struct session_msg *out);
+
+/* admissions.c */
+/*
+ * A record comes; of from, or NULL. 0: *out is new; -EALREADY: *out is known. -EBADMSG, -EINVAL (not
+ * granted), -EKEYREJECTED, -EKEYEXPIRED (its seed has changed that key), -EEXIST (its number is
+ * another's), -EBUSY (not now), -ENOSPC, -EIO, -ENOMEM.
+ */
+int admission_take(struct cluster *c, const uint8_t *record, size_t len, struct member *from,
+        struct admission **out);
+/* The record behind its length; how many bytes: at most 2 + POLICY_ADMISSION_MAX. */
+size_t admission_put(const struct policy_admission *a, uint8_t *out);
+size_t admission_behind(const struct cluster *c, const uint8_t digest[32]); /* the first, sorted */
+const uint8_t *admissions_sum(struct cluster *c);                 /* 32 bytes; NULL: no memory */
+void admissions_bundle(struct cluster *c, struct policy *policy); /* one is in force; taken over */
+int64_t admissions_make_wakeup(const struct cluster *c);
+void admissions_free(struct cluster *c);
+
+/* admissions_store.c */
+void admissions_wake(struct cluster *c); /* what was kept on disk, now that there is a bundle */
+void admissions_store_tick(struct cluster *c);
+int64_t admissions_store_wakeup(const struct cluster *c);
+bool admissions_result(struct cluster *c, uint64_t id, int error, const char *text);
+
+/* admissions_say.c */
+bool member_may_replace(struct cluster *c, struct member *m);
+void admissions_greet(struct cluster *c, struct sess *s); /* they know what is in force here */
+void admissions_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
+void admissions_tick(struct cluster *c);
+int64_t admissions_wakeup(const struct cluster *c);
 
 /* store.c */
 void store_tick(struct cluster *c);

@@ -356,6 +356,7 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 		cluster_bundle(e->cluster, ev->bundle.source, ev->bundle.file, ev->bundle.len);
 		break;
 	case ENGINE_EV_ADMISSIONS:
+		cluster_admissions(e->cluster, ev->admissions.data, ev->admissions.len);
 		break;
 	case ENGINE_EV_SESSION:
 		cluster_session(e->cluster, ev);

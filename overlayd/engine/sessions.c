@@ -315,6 +315,7 @@ static void sess_sync(struct cluster *c, struct sess *s)
 	if (!s->up || !c->self)
 		return;
 	if (s->greeted && head_same(&s->told, &c->head)) {
+		admissions_greet(c, s);
 		voucher_say(c, s);
 		return;
 	}
@@ -329,6 +330,8 @@ static void sess_sync(struct cluster *c, struct sess *s)
 		return;
 	s->greeted = true;
 	s->told = c->head;
+	s->adm_said = false;
+	admissions_greet(c, s);
 	voucher_say(c, s);
 }
 
@@ -414,6 +417,7 @@ void cluster_session_msg(struct cluster *c, uint64_t id, const struct session_ms
 		voucher_come(c, s, msg);
 		break;
 	case SESSION_ADMISSIONS:
+		admissions_come(c, s, msg);
 		break;
 	}
 }

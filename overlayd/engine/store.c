@@ -53,6 +53,8 @@ int64_t store_wakeup(const struct cluster *c)
 
 bool cluster_result(struct cluster *c, uint64_t id, int error, const char *text)
 {
+	if (admissions_result(c, id, error, text))
+		return true;
 	if (!id || id != c->store_op.id)
 		return false;
 	if (error) {

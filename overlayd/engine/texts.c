@@ -62,8 +62,6 @@ void texts_free(struct cluster *c)
 	for (size_t i = 0; i < HIST_MAX; i++)
 		text_free(c, &c->hist[i]);
 	text_free(c, &c->naming);
-	policy_unref(c->fresh);
-	c->fresh = NULL;
 }
 
 struct text *text_find(struct cluster *c, const struct session_head *head)

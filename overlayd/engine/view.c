@@ -186,6 +186,21 @@ size_t engine_vouchers(const struct engine *e, struct engine_voucher_view *v, si
 	return cluster_vouchers(e->cluster, v, max);
 }
 
+int engine_token_at(const struct engine *e, size_t index, struct engine_token_view *out)
+{
+	const struct policy_token *token;
+
+	if (!e->policy || index >= e->policy->n_tokens)
+		return -ENOENT;
+	token = &e->policy->tokens[index];
+	*out = (struct engine_token_view){
+	        .token = token,
+	        .used = cluster_admissions_used(e->cluster, token->name),
+	        .over = clock_wall_s(e) >= token->until,
+	};
+	return 0;
+}
+
 int engine_member_at(const struct engine *e, size_t index, struct engine_member_view *out)
 {
 	return cluster_member_at(e->cluster, index, out);

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Admissions on sessions, where the policy in force has tokens. Both sides say the sum of what they
+ * have as soon as both may have the same bundle, and again when it is another.
+ *
+ * What is new is pushed at once: by the seed that let the guest in to everybody, by other seeds to
+ * those that had what they had. Whoever's sum is not ours, though the bundle is, and stays so for a
+ * while, is sent all that we have, a part at a time: once on a session as long as ours does not
+ * change, and ever less often when that is of no use. Members take their time with it, so that a
+ * seed that lost its disk hears it from one and not from all.
+ */
+#include "engine/cluster_internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SAY_US 500000
+#define DIFFER_US 1000000      /* as long as nothing changes, */
+#define DIFFER_MAX_US 30000000 /* and however often it does */
+#define DIFFER_PEER_US 10000   /* members: at most so much more for each peer */
+#define AGAIN_MIN_US 5000000
+#define AGAIN_MAX_US 600000000
+#define PART 16384U    /* bytes of a message: each costs the other some time to verify */
+#define PARTS_FIRST 16 /* at once, then */
+#define PARTS 2        /* in each */
+#define PARTS_US 100000
+#define ODD_BURST 32U /* faulty ones of another bundle: may be nobody's fault */
+#define ODD_US 10000000
+#define REPLACE_BURST 16U
+#define REPLACE_US 30000000
+
+static bool speaks(const struct cluster *c)
+{
+	return c->self && c->written && c->written->n_tokens;
+}
+
+static void due(struct cluster *c, int64_t *at, int64_t when)
+{
+	*at = when;
+	if (when < c->adm_due)
+		c->adm_due = when;
+}
+
+/* ---- out ---- */
+
+static bool send(struct cluster *c, struct sess *s, const uint8_t *data, size_t len)
+{
+	const uint8_t *sum = admissions_sum(c);
+	struct session_msg *msg = sum ? cl_arena(c, sizeof(*msg)) : NULL;
+
+	if (!msg)
+		return false;
+	*msg = (struct session_msg){
+	        .type = SESSION_ADMISSIONS, .head = c->head, .data = data, .len = len};
+	memcpy(msg->sum, sum, sizeof(msg->sum));
+	if (!sess_send(c, s, msg, false))
+		return false;
+	memcpy(s->adm_told, sum, sizeof(s->adm_told));
+	s->adm_say_at = 0;
+	return true;
+}
+
+/* Records from the i-th on, as many as go into one message; 0: none are left, or no memory. */
+static size_t part(
+        struct cluster *c, size_t *i, bool (*wanted)(const struct admission *), uint8_t **out)
+{
+	uint8_t *data = cl_arena(c, PART + 2 + POLICY_ADMISSION_MAX);
+	size_t len = 0;
+
+	for (; data && *i < c->n_adms && len < PART; ++*i)
+		if (!wanted || wanted(c->adms[*i]))
+			len += admission_put(&c->adms[*i]->a, data + len);
+	*out = data;
+	return len;
+}
+
+/* ---- all of it ---- */
+
+static void all_begin(struct cluster *c, struct sess *s)
+{
+	struct member *m = s->m;
+
+	m->adm_alls += m->adm_alls < 30;
+	m->adm_next = c->now.mono_us + cl_backoff(c, m->adm_alls, AGAIN_MIN_US, AGAIN_MAX_US);
+	s->adm_sending = true;
+	s->adm_all = c->adm_gen + 1;
+	memset(s->adm_sent, 0, sizeof(s->adm_sent));
+}
+
+static void all_send(struct cluster *c, struct sess *s, int parts)
+{
+	size_t i = admission_behind(c, s->adm_sent), len;
+	uint8_t *data;
+
+	while (parts-- > 0 && i < c->n_adms) {
+		len = part(c, &i, NULL, &data);
+		if (!len || !send(c, s, data, len))
+			break; /* no memory: the rest later */
+		memcpy(s->adm_sent, c->adms[i - 1]->digest, sizeof(s->adm_sent));
+	}
+	s->adm_sending = i < c->n_adms;
+	if (s->adm_sending)
+		due(c, &s->adm_all_at, c->now.mono_us + PARTS_US);
+}
+
+/* ---- the same, or not ---- */
+
+static int64_t patience(struct cluster *c, const struct sess *s)
+{
+	int64_t at = c->now.mono_us + DIFFER_US, most = s->adm_since + DIFFER_MAX_US;
+
+	if (c->self_seed && !s->adm_met)
+		at = c->now.mono_us;
+	else if (!c->self_seed)
+		at += cl_jitter(c, (int64_t)c->policy->n_peers * DIFFER_PEER_US + 1);
+	at = at < most ? at : most;
+	return at > s->m->adm_next ? at : s->m->adm_next;
+}
+
+/* By the last word of each: what is to follow from it? */
+static void compare(struct cluster *c, struct sess *s)
+{
+	const uint8_t *sum = admissions_sum(c);
+
+	if (!sum || !s->adm_said || !head_same(&s->adm_head, &c->head))
+		return;
+	if (!memcmp(s->adm_theirs, sum, sizeof(s->adm_theirs))) {
+		memcpy(s->adm_told, sum, sizeof(s->adm_told));
+		s->adm_say_at = s->adm_all_at = s->adm_since = 0;
+		s->adm_sending = false;
+		s->adm_met = true;
+		s->m->adm_alls = 0;
+		return;
+	}
+	if (!s->adm_since)
+		s->adm_since = c->now.mono_us;
+	if (memcmp(s->adm_told, sum, sizeof(s->adm_told)) != 0 && !s->adm_say_at)
+		due(c, &s->adm_say_at, c->now.mono_us + SAY_US);
+	if (c->n_adms && !s->adm_sending && s->adm_all != c->adm_gen + 1)
+		due(c, &s->adm_all_at, patience(c, s));
+	s->adm_met = true;
+}
+
+void admissions_greet(struct cluster *c, struct sess *s)
+{
+	if (!speaks(c) || s->adm_said || !s->greeted)
+		return;
+	s->adm_said = send(c, s, NULL, 0);
+	compare(c, s);
+}
+
+/* ---- what is new ---- */
+
+static bool is_new(const struct admission *adm)
+{
+	return adm->push;
+}
+
+static bool is_ours(const struct admission *adm)
+{
+	return adm->push && adm->ours;
+}
+
+struct news {
+	struct {
+		const uint8_t *data;
+		size_t len;
+	} * parts;
+	size_t n;
+	uint64_t from; /* the session that all came by, or 0 */
+};
+
+/* Without memory they are not pushed, and the sums tell. */
+static void news_make(struct cluster *c, bool (*wanted)(const struct admission *), struct news *out)
+{
+	size_t n = 0, i = 0;
+
+	*out = (struct news){0};
+	for (size_t k = 0; k < c->n_adms; k++) {
+		if (!wanted(c->adms[k]))
+			continue;
+		out->from = !n || out->from == c->adms[k]->from ? c->adms[k]->from : 0;
+		n++;
+	}
+	if (!n)
+		return;
+	out->parts = cl_arena(c, (n * POLICY_ADMISSION_MAX / PART + 2) * sizeof(*out->parts));
+	while (out->parts && i < c->n_adms) {
+		uint8_t *data;
+		size_t len = part(c, &i, wanted, &data);
+
+		if (!len)
+			break;
+		out->parts[out->n].data = data;
+		out->parts[out->n++].len = len;
+	}
+}
+
+static bool news_send(struct cluster *c, struct sess *s, const struct news *news)
+{
+	if (!news->n || (news->from && news->from == s->node.key))
+		return false;
+	for (size_t i = 0; i < news->n; i++)
+		if (!send(c, s, news->parts[i].data, news->parts[i].len))
+			return false;
+	return true;
+}
+
+/* Those that had what we had, have it again when they take what they are sent now. */
+static void spread_to(struct cluster *c, struct sess *s, const struct news *all,
+        const struct news *ours, const uint8_t *sum)
+{
+	bool same = head_same(&s->adm_head, &c->head) &&
+	            !memcmp(s->adm_theirs, c->adm_spread_sum, sizeof(s->adm_theirs));
+
+	if (!s->up || !s->adm_said)
+		return;
+	if (!same) {
+		news_send(c, s, ours);
+	} else if (news_send(c, s, all)) {
+		memcpy(s->adm_theirs, sum, sizeof(s->adm_theirs));
+	}
+	compare(c, s);
+}
+
+static void spread(struct cluster *c)
+{
+	const uint8_t *sum = admissions_sum(c);
+	struct news all, ours;
+
+	if (!sum)
+		return;
+	news_make(c, is_new, &all);
+	news_make(c, is_ours, &ours);
+	for (struct sess *s = c->sess_head; s; s = s->next)
+		spread_to(c, s, &all, &ours, sum);
+	for (size_t i = 0; i < c->n_adms; i++)
+		c->adms[i]->push = false;
+	c->adm_spread = c->adm_gen;
+	memcpy(c->adm_spread_sum, sum, sizeof(c->adm_spread_sum));
+}
+
+/* ---- the end of the step ---- */
+
+static void sess_due(struct cluster *c, struct sess *s)
+{
+	const uint8_t *sum = admissions_sum(c);
+
+	if (s->adm_say_at && c->now.mono_us >= s->adm_say_at && sum &&
+	        memcmp(s->adm_told, sum, sizeof(s->adm_told)) != 0)
+		send(c, s, NULL, 0);
+	if (s->adm_all_at && c->now.mono_us >= s->adm_all_at) {
+		bool more = s->adm_sending;
+
+		s->adm_all_at = 0;
+		if (!more)
+			all_begin(c, s);
+		all_send(c, s, more ? PARTS : PARTS_FIRST);
+	}
+	if (s->adm_say_at && s->adm_say_at <= c->now.mono_us)
+		s->adm_say_at = c->now.mono_us + SAY_US; /* no memory */
+	if (s->adm_say_at && s->adm_say_at < c->adm_due)
+		c->adm_due = s->adm_say_at;
+	if (s->adm_all_at && s->adm_all_at < c->adm_due)
+		c->adm_due = s->adm_all_at;
+}
+
+void admissions_tick(struct cluster *c)
+{
+	if (!speaks(c))
+		return;
+	if (c->adm_spread != c->adm_gen)
+		spread(c);
+	if (c->now.mono_us < c->adm_due)
+		return;
+	c->adm_due = ENGINE_NEVER;
+	for (struct sess *s = c->sess_head; s; s = s->next)
+		if (s->up && s->adm_said)
+			sess_due(c, s);
+}
+
+int64_t admissions_wakeup(const struct cluster *c)
+{
+	return speaks(c) ? c->adm_due : ENGINE_NEVER;
+}
+
+/* ---- in ---- */
+
+/* One more of a few at once, and then one in each `every`. */
+static bool bucket(struct cluster *c, uint32_t *n, int64_t *at, uint32_t burst, int64_t every)
+{
+	int64_t more = (c->now.mono_us - *at) / every;
+
+	*at += more * every;
+	*n = more < *n ? *n - (uint32_t)more : 0;
+	return *n < burst && ++*n;
+}
+
+bool member_may_replace(struct cluster *c, struct member *m)
+{
+	return bucket(c, &m->adm_replaced, &m->adm_replaced_us, REPLACE_BURST, REPLACE_US);
+}
+
+/*
+ * Who has the same bundle in force verified it as we do. By another, the seed may have another key:
+ * that is looked into only so often.
+ */
+static bool faulty(struct cluster *c, struct member *m, bool same)
+{
+	if (!same)
+		return bucket(c, &m->adm_odd, &m->adm_odd_us, ODD_BURST, ODD_US);
+	member_strike(c, m, 1);
+	if (member_may_tell(c, m))
+		cl_notice(c, ENGINE_WARNING, ENGINE_N_JOIN_REFUSED, m,
+		        "%s told of a guest that its token or its seed did not sign for: it is "
+		        "passed over.",
+		        m->name);
+	return c->now.mono_us >= m->deaf_until;
+}
+
+static void take(struct cluster *c, struct sess *s, const struct session_msg *msg)
+{
+	bool same = head_same(&msg->head, &c->head);
+	const uint8_t *at = msg->data;
+	size_t left = msg->len;
+
+	while (left > 2) {
+		size_t len = (size_t)at[0] << 8 | at[1];
+		struct admission *adm;
+		int ret;
+
+		if (left - 2 < len)
+			return; /* the host let it pass? */
+		ret = admission_take(c, at + 2, len, s->m, &adm);
+		at += 2 + len;
+		left -= 2 + len;
+		if (!ret) {
+			adm->from = s->node.key;
+			adm->push = c->self_seed;
+		} else if (ret == -ENOMEM || (ret == -EKEYREJECTED && !faulty(c, s->m, same))) {
+			return;
+		}
+	}
+}
+
+void admissions_come(struct cluster *c, struct sess *s, const struct session_msg *msg)
+{
+	if (c->now.mono_us < s->m->deaf_until)
+		return;
+	if (speaks(c))
+		take(c, s, msg);
+	s->adm_head = msg->head;
+	memcpy(s->adm_theirs, msg->sum, sizeof(s->adm_theirs));
+	compare(c, s);
+}
