@@ -34,8 +34,8 @@
  *
  * There is one way to write a policy: what is not written exactly so is refused, and what any
  * release writes under one format number never changes. The format is the lowest that can say what
- * the policy says, so that nodes of the release before need no update before it is made use of. A file holds the bundle and behind it the
- * four lines of its minisign signature; by hand:
+ * the policy says, so that nodes of the release before need no update before it is made use of. A
+ * file holds the bundle and behind it the four lines of its minisign signature; by hand:
  *
  *   head -n -4 FILE > bundle; tail -n 4 FILE > bundle.minisig; minisign -V -p cluster.pub -m bundle
  *

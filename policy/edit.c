@@ -9,7 +9,26 @@
 
 /* ---- approve */
 
-static int address_free(const struct policy *policy, char *buf, size_t size)
+static bool is_taken(const struct policy *policy, const struct policy_addr *addr)
+{
+	bool taken = policy_peer_by_addr(policy, addr) != NULL;
+
+	for (size_t i = 0; !taken && i < policy->n_failovers; i++)
+		taken = memcmp(&policy->failovers[i].address, addr, sizeof(*addr)) == 0;
+	return taken;
+}
+
+/* Perhaps a guest's: it would lose it. Ranges as large as the overlay keep nothing apart. */
+static bool in_range(const struct policy *policy, const struct policy_addr *addr)
+{
+	for (size_t i = 0; i < policy->n_tokens; i++)
+		if (policy->tokens[i].range.len > policy->overlay4.len &&
+		        policy_prefix_contains(&policy->tokens[i].range, addr))
+			return true;
+	return false;
+}
+
+static int address_free(const struct policy *policy, bool outside, char *buf, size_t size)
 {
 	struct policy_addr addr = policy->overlay4.addr;
 	uint32_t network, n = policy->overlay4.len ? UINT32_MAX >> policy->overlay4.len : 0;
@@ -18,13 +37,9 @@ static int address_free(const struct policy *policy, char *buf, size_t size)
 	network = ntohl(network);
 	for (uint32_t host = 1; host < n; host++) {
 		uint32_t bytes = htonl(network + host);
-		bool taken;
 
 		memcpy(addr.bytes, &bytes, sizeof(bytes));
-		taken = policy_peer_by_addr(policy, &addr) != NULL;
-		for (size_t i = 0; !taken && i < policy->n_failovers; i++)
-			taken = memcmp(&policy->failovers[i].address, &addr, sizeof(addr)) == 0;
-		if (taken)
+		if (is_taken(policy, &addr) || (outside && in_range(policy, &addr)))
 			continue;
 		policy_addr_print(&addr, buf, size);
 		return 0;
@@ -69,7 +84,8 @@ static int approve_prepare(struct pol_edit *edit, struct policy_approval a, cons
 		return -EEXIST;
 	}
 	if (!a.address && edit->old->overlay4.addr.family) {
-		if (address_free(edit->old, address, sizeof(address))) {
+		if (address_free(edit->old, true, address, sizeof(address)) &&
+		        address_free(edit->old, false, address, sizeof(address))) {
 			pol_report_fault(
 			        edit->report, where, "the overlay has no free address left");
 			return -EINVAL;

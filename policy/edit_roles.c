@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A revocation is never refused for tidiness: where it takes the last peer or token of a role that rules
- * still name, the role is declared under `roles:`, which keeps the rules for the next one.
+ * A revocation is never refused for tidiness: where it takes the last peer or token of a role that
+ * rules still name, the role is declared under `roles:`, which keeps the rules for the next one.
  */
 #include <errno.h>
 #include <stdio.h>

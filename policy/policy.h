@@ -3,12 +3,12 @@
  * policy: what the admin wrote.
  *
  * A policy is read from a directory: `policy.yaml` plus `peers.d/[*].yaml`, one small file per
- * approved peer, and `tokens.d/[*].yaml`, one per token. policy_load() parses and checks all of it and returns either one immutable
- * `struct policy` or a report with every fault it could find (`file:line:column: error: ...`);
- * never half a policy. The room below explains a policy (policy_explain), says which allow rules
- * join two peers (policy_allows_between: the firewall and the explanation use the same answer),
- * compares two (policy_diff), prints one (policy_print: canonical, print of parse is the
- * identity) and edits the files (policy_edit.h).
+ * approved peer, and `tokens.d/[*].yaml`, one per token. policy_load() parses and checks all of it
+ * and returns either one immutable `struct policy` or a report with every fault it could find
+ * (`file:line:column: error: ...`); never half a policy. The room below explains a policy
+ * (policy_explain), says which allow rules join two peers (policy_allows_between: the firewall and
+ * the explanation use the same answer), compares two (policy_diff), prints one (policy_print:
+ * canonical, print of parse is the identity) and edits the files (policy_edit.h).
  *
  * This room never logs, never exits, has no global state and reads no clock: times come in as
  * seconds since the epoch. All strings in a `struct policy` are NUL-terminated UTF-8, owned by

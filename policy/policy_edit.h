@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Editing the files of a policy: what `overlayctl init`, `approve`, `revoke`, `token` and `sign` do.
+ * Editing the files of a policy: what `overlayctl init`, `approve`, `revoke`, `token`, `sign` do.
  *
  * An edit is made in memory first and the whole policy that would result is checked; when it has
  * a fault, nothing is written and the report says why. Files are replaced whole (a temporary file
@@ -30,8 +30,9 @@ char *policy_init_text(const struct policy_start *start, struct policy_report *r
 struct policy_approval {
 	const char *name;
 	const char *key;
-	const char *address; /* NULL: the lowest free one */
-	const char *site;    /* NULL: the only site there is */
+	const char
+	        *address; /* NULL: the lowest free one, outside of tokens' ranges if there is one */
+	const char *site; /* NULL: the only site there is */
 	const char *const *roles;
 	size_t n_roles;
 	const char *const *endpoints;

@@ -62,7 +62,7 @@ static int setup(void **state)
 	if (!made && !mkdtemp(dir))
 		return -1;
 	made = true;
-	command("rm -rf * && mkdir tokens.d");
+	command("rm -rf * && mkdir tokens.d peers.d");
 	return 0;
 }
 
@@ -212,6 +212,36 @@ static void test_add_refused(void **state)
 	        -EINVAL, "tokens.d/x.yaml:5:10: error: 'x\n");
 	file_is("policy.yaml", MAIN("7"));
 	file_is("tokens.d/x.yaml", NULL);
+}
+
+/* A peer is given none that a guest may have, unless there is no other. */
+static void test_addresses(void **state)
+{
+	struct policy_approval approval = {.name = "n1", .key = KEY1, .site = "hq"};
+	struct policy_report report;
+	struct policy *policy = NULL;
+	char address[50];
+
+	(void)state;
+	put("policy.yaml", "cluster: hpc\nserial: 7\noverlay: 10.77.0.0/29\njoin: true\n" SITES
+	                   "tokens:\n  all: { key: \"" KEY4 "\", " REST ", range: 10.77.0.0/29 }\n"
+	                   "  half: { key: \"" KEY5 "\", " REST ", range: 10.77.0.0/30 }\n");
+	for (int i = 0; i < 4; i++) {
+		static const char *const keys[] = {KEY1, KEY2, KEY3,
+		        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHKn5hX3UNCCBmKPHYlKnE94c+ve5SEJzWRKV"
+		        "xIccKqf"};
+		static const char *const names[] = {"n4", "n5", "n6", "n1"};
+
+		approval.name = names[i];
+		approval.key = keys[i];
+		policy_report_init(&report);
+		assert_int_equal(policy_edit_approve(dir, &approval, &policy, &report), 0);
+		policy_addr_print(
+		        &policy_peer_by_name(policy, names[i])->addr4, address, sizeof(address));
+		assert_string_equal(address + strlen("10.77.0."), names[i] + 1);
+		policy_unref(policy);
+		policy_report_clear(&report);
+	}
 }
 
 /* ---- revoke */
@@ -463,6 +493,7 @@ int main(void)
 	        cmocka_unit_test_setup(test_load, setup),
 	        cmocka_unit_test_setup(test_add, setup),
 	        cmocka_unit_test_setup(test_add_refused, setup),
+	        cmocka_unit_test_setup(test_addresses, setup),
 	        cmocka_unit_test_setup(test_revoke, setup),
 	        cmocka_unit_test_setup(test_revoke_role, setup),
 	        cmocka_unit_test_setup(test_revoke_refused, setup),
