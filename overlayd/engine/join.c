@@ -41,6 +41,9 @@ void joins_event(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_JOIN_REJECT:
 		pending_reject(e, &ev->own_key);
 		return;
+	case ENGINE_EV_ADMIT_SIGNED:
+		guest_signed(e, ev);
+		return;
 	default:
 		return;
 	}
@@ -52,6 +55,8 @@ void joins_result(struct engine *e, enum op_kind kind, int error, const char *te
 		joins_serve_result(e, error, text);
 	else if (kind == OP_JOIN_ASK)
 		newcomer_not_begun(e);
+	else if (kind == OP_ADMIT)
+		guest_unsigned(e, text);
 	else if (kind == OP_CLUSTER_KEY || kind == OP_TICKET)
 		newcomer_result(e, kind, error, text);
 }
@@ -60,10 +65,12 @@ void joins_step(struct engine *e)
 {
 	complete_step(e);
 	joins_serve_step(e);
+	guest_step(e);
 	join_calls_step(e);
 	join_slots_step(e);
 	pending_step(e);
 	newcomer_step(e);
+	own_step(e);
 }
 
 int64_t joins_wakeup(const struct engine *e)
@@ -71,6 +78,8 @@ int64_t joins_wakeup(const struct engine *e)
 	int64_t at = joins_serve_wakeup(e), t;
 
 	t = join_calls_wakeup(e);
+	at = t < at ? t : at;
+	t = guest_wakeup(e);
 	at = t < at ? t : at;
 	t = newcomer_wakeup(e);
 	at = t < at ? t : at;

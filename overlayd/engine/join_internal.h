@@ -7,8 +7,10 @@
  *	join_rate.c      how often anybody may ask
  *	join_serve.c     whether joins are served here, and their SAs
  *	join_seed.c      calls and their answers
+ *	join_token.c     whom a token vouches for: judged, signed, counted
  *	join_pending.c   the queue for the admin
  *	join_newcomer.c  asking to be let in
+ *	join_guest.c     a newcomer by a token: what it believes, and how it ends
  *	complete.c       from then on until everybody has admitted us
  *
  * All that strangers can cause at a seed, whatever they send and from however many places:
@@ -86,6 +88,10 @@ struct join_call {
 	int64_t since_us;
 	bool counted, proven;
 	struct join_request request;
+	bool vouched; /* its token's signature is good, by this key of the token */
+	struct policy_key vouched_by;
+	uint8_t tries; /* signatures made for it in vain */
+	int64_t again_us;
 };
 
 struct pending {
@@ -133,10 +139,18 @@ struct join {
 	uint8_t pending_policy[32]; /* digest of the policy they were looked at by */
 	struct rejected rejected[REJECTED_MAX];
 	size_t n_rejected;
+	struct op admit_op; /* one guest at a time is signed for */
+	uint64_t admit_call;
+	struct policy_admission admitting;
 
 	/* newcomer */
 	struct newcomer *newcomer; /* NULL: no ticket */
 	bool asking;               /* an ENGINE_FX_JOIN_ASK is in flight */
+
+	/* join_guest.c: as which we were let in, while we are a guest */
+	bool is_guest, told_over;
+	struct policy_admission own;
+	uint8_t guest_policy[32]; /* digest of the policy that was looked at */
 
 	/* complete.c */
 	bool joining;
@@ -166,7 +180,18 @@ int64_t join_calls_wakeup(const struct engine *e);
 void join_answer(struct engine *e, struct join_call *c, enum join_status status, uint32_t retry_s,
         const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 void join_answer_member(struct engine *e, struct join_call *c, const struct policy_peer *peer);
+struct join_call *join_call_find(struct engine *e, uint64_t id);
 #define RETRY_BUSY_S 10U
+
+/* join_token.c */
+void join_token(struct engine *e, struct join_call *c); /* answers it, or it waits */
+void join_answer_unkept(struct engine *e, struct join_call *c, const char *why);
+void guest_signed(struct engine *e, const struct engine_event *ev);
+void guest_unsigned(struct engine *e, const char *text); /* the host could not */
+void guest_step(struct engine *e);
+int64_t guest_wakeup(const struct engine *e);
+/* A guest's own record too, without which the bundle does not name it. False: there is none. */
+bool guest_record(struct engine *e, struct join_answer *a, const struct policy_peer *peer);
 
 /* join_pending.c */
 void pending_ask(struct engine *e, struct join_call *c);
@@ -185,6 +210,16 @@ void newcomer_not_begun(struct engine *e); /* the ask */
 void newcomer_result(struct engine *e, enum op_kind kind, int error, const char *text);
 void newcomer_free(struct engine *e);
 int64_t newcomer_wakeup(const struct engine *e);
+
+/* join_guest.c */
+/*
+ * Is our key's record among the answer's, and does it count by the bundle's policy? True: *own is
+ * it, and *policy is replaced by the one with us in it. False: text says why not.
+ */
+bool own_check(struct engine *e, const struct join_answer *a, struct policy **policy,
+        struct policy_admission *own, char *text, size_t size);
+bool own_kept(const struct engine *e); /* on disk, or there is none to be kept */
+void own_step(struct engine *e);
 
 /* complete.c */
 void complete_begin(struct engine *e);

@@ -16,7 +16,8 @@
 #define NEXT_SEED_US 250000  /* between two seeds of one round */
 #define ROUND_MIN_US 1000000 /* between rounds in which nobody let us in; doubles */
 #define ROUND_MAX_US 60000000
-#define REFUSED_US 300000000 /* all said no */
+#define REFUSED_MIN_US 10000000 /* all said no; doubles */
+#define REFUSED_MAX_US 300000000
 #define RETRY_MIN_US 1000000 /* what a seed may ask for */
 #define RETRY_MAX_US 300000000
 
@@ -30,9 +31,10 @@ struct newcomer {
 	enum engine_newcomer_state state;
 	struct engine_time since;
 	char text[JOIN_TEXT_MAX * 2];
-	size_t seed;      /* asked now, or last */
-	uint32_t fails;   /* seeds in a row that did not help */
-	uint32_t refused; /* of them */
+	size_t seed;        /* asked now, or last */
+	uint32_t fails;     /* seeds in a row that did not help */
+	uint32_t refused;   /* of them */
+	int64_t refused_us; /* the pause when all refuse */
 	struct op ask_op;
 	int64_t ask_at;
 	bool taken; /* the bundle is in force: what is left is to keep it */
@@ -140,8 +142,10 @@ static bool is_member(const struct engine *e)
 {
 	const char *file;
 	size_t len;
+	int64_t next;
 
-	return e->is_signed && !cluster_file(e->cluster, &file, &len) && e->policy && e->self;
+	return e->is_signed && !cluster_file(e->cluster, &file, &len) && e->policy && e->self &&
+	       policy_until_active(e->self, clock_wall_s(e), &next);
 }
 
 void newcomer_ticket(struct engine *e, const struct engine_event *ev)
@@ -235,6 +239,22 @@ static int64_t round_us(const struct newcomer *n)
 	return d < ROUND_MAX_US ? d : ROUND_MAX_US;
 }
 
+/* What they refuse may be mended there in a minute, by a bundle on its way or an admin, or never. */
+static int64_t refused_pause(struct newcomer *n, int64_t d)
+{
+	bool all = n->refused >= n->n_seeds;
+
+	n->refused = 0;
+	if (!all) {
+		n->refused_us = 0;
+		return d;
+	}
+	n->refused_us = n->refused_us ? 2 * n->refused_us : REFUSED_MIN_US;
+	if (n->refused_us > REFUSED_MAX_US)
+		n->refused_us = REFUSED_MAX_US;
+	return n->refused_us;
+}
+
 /* This seed did not let us in: the next one's turn, at once or after a whole round. */
 static void ask_next(struct engine *e, int64_t at_least_us)
 {
@@ -246,8 +266,7 @@ static void ask_next(struct engine *e, int64_t at_least_us)
 	if (n->fails % n->n_seeds == 0) {
 		d = round_us(n);
 		d = at_least_us > d ? at_least_us : d;
-		d = n->refused >= n->n_seeds ? REFUSED_US : d;
-		n->refused = 0;
+		d = refused_pause(n, d);
 	}
 	n->ask_at = e->now.mono_us + spread(e, d);
 }
@@ -288,6 +307,7 @@ static void pending(struct engine *e, const struct join_answer *a)
 	int64_t d = (int64_t)a->retry_s * 1000000;
 
 	n->fails = n->refused = 0;
+	n->refused_us = 0;
 	set_state(e, ENGINE_NEWCOMER_PENDING);
 	say(e, ENGINE_NOTICE, ENGINE_N_JOINING, "%s",
 	        a->text && *a->text ? a->text : "Waiting for an admin's approval.");
@@ -319,70 +339,98 @@ static void busy(struct engine *e, const struct join_answer *a)
 
 /* ---- let in ---- */
 
-/* Does what the seed gave make us a member? The sentence why not; NULL: it does. */
-static const char *lie(struct engine *e, const struct join_answer *a, struct policy **with)
+static const char *bundle_trouble(int error)
+{
+	switch (error) {
+	case -ENOKEY:
+		return "gave a bundle that another key signed than the ticket names: if the "
+		       "cluster's key was changed, make a new ticket";
+	case -EKEYREJECTED:
+		return "gave a bundle that the cluster key did not sign";
+	case -EPROTONOSUPPORT:
+		return "gave a bundle of another release: update this node";
+	}
+	return "gave what is no bundle";
+}
+
+/* What an answer makes of us. */
+struct gift {
+	struct policy *policy; /* with us in it; one reference */
+	bool guest;
+	struct policy_admission own; /* of a guest */
+};
+
+/* Does what the seed gave make us a member? If not, text says why. */
+static bool gift_take(
+        struct engine *e, const struct join_answer *a, struct gift *g, char *text, size_t size)
 {
 	const struct newcomer *n = e->join->newcomer;
 	struct policy_report report;
-	struct policy *policy = NULL;
 	struct bundle_head head;
-	const char *why;
 	int err;
 
 	policy_report_init(&report);
-	err = bundle_open(a->file, a->len, &n->key, &head, &policy, &report);
+	err = bundle_open(a->file, a->len, &n->key, &head, &g->policy, &report);
 	policy_report_clear(&report);
-	if (err == -ENOKEY)
-		return "gave a bundle that another key signed than the ticket names: if the "
-		       "cluster's key was changed, make a new ticket";
-	if (err == -EKEYREJECTED)
-		return "gave a bundle that the cluster key did not sign";
-	if (err)
-		return err == -EPROTONOSUPPORT
-		               ? "gave a bundle of another release: update this node"
-		               : "gave what is no bundle";
-	why = strcmp(head.cluster, n->cluster) ? "gave another cluster's bundle" : NULL;
-	if (!why && !policy_peer_by_key(policy, &e->own_key))
-		why = "says that this node is a member, and its bundle does not name our key";
-	if (why)
-		policy_unref(policy);
-	else
-		*with = policy;
-	return why;
+	if (err) {
+		snprintf(text, size, "%s", bundle_trouble(err));
+		return false;
+	}
+	if (strcmp(head.cluster, n->cluster) != 0) {
+		snprintf(text, size, "gave another cluster's bundle");
+	} else {
+		g->guest = !policy_peer_by_key(g->policy, &e->own_key);
+		if (!g->guest || own_check(e, a, &g->policy, &g->own, text, size))
+			return true;
+	}
+	policy_unref(g->policy);
+	return false;
+}
+
+/* In one step: its bundle in force, and we are in it. */
+static bool gift_keep(struct engine *e, const struct join_answer *a, const struct gift *g,
+        char *text, size_t size)
+{
+	struct engine_bundle_view v;
+	int err;
+
+	engine_cluster_key(e, &e->join->newcomer->key);
+	cluster_bundle(e->cluster, ENGINE_BUNDLE_ADMIN, a->file, a->len);
+	cluster_look(e->cluster, &v);
+	if (v.verdict_error || (v.verdict != BUNDLE_APPLY && v.verdict != BUNDLE_SAME &&
+	                               v.verdict != BUNDLE_OLDER)) {
+		snprintf(text, size, "gave a bundle that cannot follow the one in force here: %s",
+		        v.verdict_text);
+		return false;
+	}
+	err = g->guest ? cluster_admit(e->cluster, &g->own, false) : 0;
+	if (!err || err == -EALREADY)
+		return true;
+	snprintf(text, size, "gave an admission that does not count by the bundle in force here");
+	return false;
 }
 
 static void let_in(struct engine *e, const struct join_answer *a)
 {
 	struct newcomer *n = e->join->newcomer;
-	struct policy *policy = NULL;
-	const char *why = lie(e, a, &policy);
-	struct engine_bundle_view v;
+	struct gift g = {.policy = NULL};
+	char why[JOIN_TEXT_MAX + BUNDLE_ERROR_MAX];
+	bool in = gift_take(e, a, &g, why, sizeof(why));
 
-	if (why) {
-		say(e, ENGINE_WARNING, ENGINE_N_JOIN_REFUSED, "Seed %s %s.", n->seeds[n->seed].name,
-		        why);
-		ask_next(e, 0);
-		return;
-	}
-	engine_cluster_key(e, &n->key);
-	cluster_bundle(e->cluster, ENGINE_BUNDLE_ADMIN, a->file, a->len);
-	cluster_look(e->cluster, &v);
-	if (v.verdict_error || (v.verdict != BUNDLE_APPLY && v.verdict != BUNDLE_SAME &&
-	                               v.verdict != BUNDLE_OLDER)) {
-		say(e, ENGINE_WARNING, ENGINE_N_JOIN_REFUSED,
-		        "Seed %s gave a bundle that cannot "
-		        "follow the one in force here: %s.",
-		        n->seeds[n->seed].name, v.verdict_text);
-		ask_next(e, 0);
-	} else {
+	if (in && gift_keep(e, a, &g, why, sizeof(why))) {
 		n->taken = true;
 		set_state(e, ENGINE_NEWCOMER_JOINING);
 		say(e, ENGINE_NOTICE, ENGINE_N_JOINED,
 		        "Cluster %s let this node in, as %s; it connects to the others now.",
-		        n->cluster, policy_peer_by_key(policy, &e->own_key)->name);
+		        n->cluster, policy_peer_by_key(g.policy, &e->own_key)->name);
 		complete_begin(e);
+	} else {
+		say(e, ENGINE_WARNING, ENGINE_N_JOIN_REFUSED, "Seed %s %s.", n->seeds[n->seed].name,
+		        why);
+		ask_next(e, 0);
 	}
-	policy_unref(policy);
+	if (in)
+		policy_unref(g.policy);
 }
 
 void newcomer_answered(struct engine *e, const struct engine_event *ev)
@@ -454,7 +502,7 @@ static void forget_ticket(struct engine *e)
 	if (!op_ready(e, &n->forget_op))
 		return;
 	cluster_look(e->cluster, &v);
-	if (v.stored)
+	if (v.stored && own_kept(e))
 		op_start(e, &n->forget_op, OP_TICKET, ENGINE_FX_TICKET_FORGET, NULL, 0);
 	else
 		n->forget_op.at = e->now.mono_us + 1000000; /* look again */

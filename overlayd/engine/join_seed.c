@@ -32,6 +32,14 @@ static void call_free(struct engine *e, struct join_call *c)
 	mem_free(e, c, sizeof(*c));
 }
 
+struct join_call *join_call_find(struct engine *e, uint64_t id)
+{
+	for (size_t i = 0; i < e->join->n_calls; i++)
+		if (e->join->calls[i]->id == id)
+			return e->join->calls[i];
+	return NULL;
+}
+
 void join_calls_free(struct engine *e)
 {
 	while (e->join->n_calls)
@@ -90,6 +98,11 @@ void join_answer_member(struct engine *e, struct join_call *c, const struct poli
 		a->text = arena_str(e, text);
 		a->file = file;
 		a->len = len;
+		if (peer->guest && !guest_record(e, a, peer)) {
+			*a = (struct join_answer){
+			        .status = JOIN_BUSY, .text = "This seed is out of memory."};
+			a->retry_s = RETRY_BUSY_S;
+		}
 	}
 	join_gave(e, &c->source, len);
 	call_free(e, c);
@@ -127,7 +140,33 @@ static bool is_proven(struct engine *e, struct join_call *c)
 	return !by;
 }
 
-/* It is in the policy in force: the answer, if that is all there is to say. */
+static void answer_over(struct engine *e, struct join_call *c, const struct policy_peer *peer)
+{
+	if (peer->guest)
+		join_answer(e, c, JOIN_REFUSED, 0,
+		        "The time of the token '%s', which let this key in, is over: an admin has "
+		        "to extend its `until`, or to revoke it before another can.",
+		        e->policy->tokens[peer->token].name);
+	else
+		join_answer(e, c, JOIN_REFUSED, 0,
+		        "The cluster knows this key as %s, and its time is over (until): an admin "
+		        "has to extend it.",
+		        peer->name);
+}
+
+/* A guest is told so when its admission would outlive a crash of this seed. */
+static bool is_kept(struct engine *e, struct join_call *c, const struct policy_peer *peer)
+{
+	const char *why = cluster_admissions_store_text(e->cluster);
+
+	if (!peer->guest || cluster_admission_stored(e->cluster, &peer->key))
+		return true;
+	if (*why)
+		join_answer_unkept(e, c, why);
+	return false;
+}
+
+/* It is in the policy in force. False: it is not; else it was answered, or waits. */
 static bool answer_known(struct engine *e, struct join_call *c)
 {
 	const struct policy_peer *peer = policy_peer_by_key(e->policy, &c->request.key);
@@ -140,11 +179,8 @@ static bool answer_known(struct engine *e, struct join_call *c)
 		        "This is the seed's own key: was /etc/overlayd copied from it? Every node "
 		        "makes a key of its own.");
 	else if (!policy_until_active(peer, clock_wall_s(e), &next))
-		join_answer(e, c, JOIN_REFUSED, 0,
-		        "The cluster knows this key as %s, and its time is over (until): an admin "
-		        "has to extend it.",
-		        peer->name);
-	else
+		answer_over(e, c, peer);
+	else if (is_kept(e, c, peer))
 		join_answer_member(e, c, peer);
 	return true;
 }
@@ -191,7 +227,7 @@ static void call_judge(struct engine *e, struct join_call *c)
 	else if (pending_is_rejected(e, &c->request.key))
 		join_answer(e, c, JOIN_REFUSED, 0, "An admin refused this key.");
 	else if (c->request.token[0])
-		join_answer(e, c, JOIN_REFUSED, 0, "This release takes no tokens.");
+		join_token(e, c);
 	else
 		pending_ask(e, c);
 }
@@ -234,12 +270,10 @@ void join_called(struct engine *e, const struct engine_event *ev)
 
 void join_hung_up(struct engine *e, uint64_t id)
 {
-	for (size_t i = 0; i < e->join->n_calls; i++) {
-		if (e->join->calls[i]->id != id)
-			continue;
-		call_free(e, e->join->calls[i]);
-		return;
-	}
+	struct join_call *c = join_call_find(e, id);
+
+	if (c)
+		call_free(e, c);
 }
 
 void join_calls_step(struct engine *e)
@@ -267,6 +301,8 @@ int64_t join_calls_wakeup(const struct engine *e)
 		const struct join_call *c = e->join->calls[i];
 		int64_t t = c->since_us + (c->counted ? CALL_MAX_US : CALL_SA_US);
 
+		if (c->again_us > e->now.mono_us && c->again_us < t)
+			t = c->again_us;
 		at = t < at ? t : at;
 	}
 	return at;

@@ -90,9 +90,11 @@ static int may_join(
         const struct world *world, const struct policy_ticket *ticket, char *err, size_t err_size)
 {
 	struct engine_view view;
+	int64_t next;
 
 	engine_look(world->engine, &view);
-	if (view.policy && view.self) {
+	/* Whose time is over may come back by another token. */
+	if (view.policy && view.self && policy_until_active(view.self, view.wall_s, &next)) {
 		bool same = !strcmp(view.policy->cluster, ticket->cluster);
 
 		snprintf(err, err_size, "this node is a member of the cluster %s already, as %s%s",

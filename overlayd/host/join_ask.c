@@ -211,6 +211,7 @@ static void challenge_take(struct join_ask *ask, const struct wire_msg *wire)
 	}
 	ret = join_sign_request(ask->world, &ask->what, ask->has_secret ? ask->secret : NULL,
 	        challenge.nonce, &request, text, sizeof(text));
+	explicit_bzero(ask->secret, sizeof(ask->secret)); /* it is worth nothing more here */
 	if (!ret)
 		ret = join_encode_request(&request, version, &ask->out, &ask->out_len);
 	if (ret) {

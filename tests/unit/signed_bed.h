@@ -40,6 +40,7 @@ struct recipe {
 	const char *cluster;
 	bool join;                                  /* newcomers may ask */
 	const char *until;                          /* of b */
+	const char *more;                           /* lines behind all others; may be NULL */
 	void (*key)(int i, struct policy_key *key); /* NULL: node_key */
 };
 
@@ -122,6 +123,8 @@ static inline struct policy *recipe_policy(const struct recipe *r)
 		snprintf(name, sizeof(name), "spare%u", i);
 		peer_write(f, r, (int)i + 100, name, "r");
 	}
+	if (r->more)
+		fputs(r->more, f);
 	fclose(f);
 	policy_report_init(&report);
 	if (policy_parse(&(struct policy_file){"policy.yaml", text, len}, 1, &p, &report)) {
