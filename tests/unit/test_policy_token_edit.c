@@ -10,6 +10,7 @@
 
 #define KEY4 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKYzqoyeoo7X0BlCacWR8pK5SGCPyXtudaGP7lVOuzAm"
 #define KEY5 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII4tVsjdFfqCC9rQq6hi3ZmElytlD9LTvnmZ+1XBLryf"
+#define KEY6 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHKn5hX3UNCCBmKPHYlKnE94c+ve5SEJzWRKVxIccKqf"
 #define PRINT4 "SHA256:wrHy5voVktaaFHXg32HaeNxMTflcEBLDUC88q+WMVTk"
 #define PRINT5 "SHA256:tIqbTMBh9dEoGDsf20Jp7xE2eFwov1zxRNjJCkj6oFc"
 #define PRINT6 "SHA256:VguJPvJHdIiufd7tWUEHUQM5DHhA2R3MIVFdk2Ggl9o"
@@ -227,9 +228,7 @@ static void test_addresses(void **state)
 	                   "tokens:\n  all: { key: \"" KEY4 "\", " REST ", range: 10.77.0.0/29 }\n"
 	                   "  half: { key: \"" KEY5 "\", " REST ", range: 10.77.0.0/30 }\n");
 	for (int i = 0; i < 4; i++) {
-		static const char *const keys[] = {KEY1, KEY2, KEY3,
-		        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHKn5hX3UNCCBmKPHYlKnE94c+ve5SEJzWRKV"
-		        "xIccKqf"};
+		static const char *const keys[] = {KEY1, KEY2, KEY3, KEY6};
 		static const char *const names[] = {"n4", "n5", "n6", "n1"};
 
 		approval.name = names[i];
