@@ -6,12 +6,13 @@
 #ifndef OVERLAYD_CLIENT_PATHS_H
 #define OVERLAYD_CLIENT_PATHS_H
 
-#define OVERLAY_CONFIG_DIR "/etc/overlayd"    /* policy.yaml, peers.d/; --config */
+#define OVERLAY_CONFIG_DIR "/etc/overlayd"    /* policy.yaml, peers.d/, tokens.d/; --config */
 #define OVERLAY_STATE_DIR "/var/lib/overlayd" /* node.key; --state */
 #define OVERLAY_RUN_DIR "/run/overlayd"       /* --run of the daemon */
 
 #define OVERLAY_POLICY_FILE "policy.yaml"     /* below the config directory */
 #define OVERLAY_PEERS_DIR "peers.d"           /* below the config directory */
+#define OVERLAY_TOKENS_DIR "tokens.d"         /* below the config directory */
 #define OVERLAY_CLUSTER_PUB "cluster.pub"     /* below the config directory */
 #define OVERLAY_CLUSTER_KEY "cluster.key"     /* secret; beside it, or elsewhere */
 #define OVERLAY_NODE_KEY "node.key"           /* below the state directory */

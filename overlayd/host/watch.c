@@ -17,7 +17,7 @@
 #define QUIET_US 100000U
 #define AT_MOST_US 2000000U
 
-enum { WATCH_PARENT, WATCH_DIR, WATCH_PEERS, WATCHES };
+enum { WATCH_PARENT, WATCH_DIR, WATCH_PEERS, WATCH_TOKENS, WATCHES };
 
 struct watch {
 	int fd;
@@ -57,7 +57,8 @@ static bool name_matters(const struct watch *watch, const struct inotify_event *
 		return true;
 	if (ev->wd == watch->wd[WATCH_PARENT] && ev->wd != watch->wd[WATCH_DIR])
 		return false;
-	if (len && strcmp(ev->name, OVERLAY_PEERS_DIR) == 0)
+	if (len && (strcmp(ev->name, OVERLAY_PEERS_DIR) == 0 ||
+	                   strcmp(ev->name, OVERLAY_TOKENS_DIR) == 0))
 		return true;
 	if (len && strcmp(ev->name, OVERLAY_CLUSTER_PUB) == 0)
 		return true;
@@ -127,6 +128,8 @@ static int paths_make(struct watch *watch, const char *dir)
 	free(copy);
 	if (asprintf(&watch->paths[WATCH_PEERS], "%s/" OVERLAY_PEERS_DIR, dir) < 0)
 		watch->paths[WATCH_PEERS] = NULL;
+	if (asprintf(&watch->paths[WATCH_TOKENS], "%s/" OVERLAY_TOKENS_DIR, dir) < 0)
+		watch->paths[WATCH_TOKENS] = NULL;
 	for (int i = 0; i < WATCHES; i++)
 		if (!watch->paths[i])
 			return -ENOMEM;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Watches the policy's directory (inotify): policy.yaml, peers.d/ and what is in it.
+ * Watches the policy's directory (inotify): policy.yaml, peers.d/, tokens.d/ and what is in them.
  *
  * `changed` is called from the loop once things have been quiet for 100 ms (but at most 2 s after
  * the first change), so that an rsync or a git checkout is one change. Directories that are

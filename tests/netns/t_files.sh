@@ -100,6 +100,15 @@ cp "$BED_DIR/node18.good" "$ETC/peers.d/node18.yaml"
 expect_within '[ "$(field head1 "s[\"policy\"][\"error\"] is None")" = True ]' 3 "mended: status has no error"
 expect "reload says yes" ctl head1 reload
 
+mkdir "$ETC/tokens.d"
+echo 'lab: { count: 0 }' >"$ETC/tokens.d/lab.yaml"
+expect_within '[ "$(field head1 "s[\"policy\"][\"error\"] is not None")" = True ]' 3 "a token with faults: told"
+ctl head1 status --json >"$BED_DIR/status"
+expect "and where it is" grep -q 'tokens.d/lab.yaml:1:' "$BED_DIR/status"
+rm "$ETC/tokens.d/lab.yaml"
+expect_within '[ "$(field head1 "s[\"policy\"][\"error\"] is None")" = True ]' 3 "tokens.d is watched too"
+rmdir "$ETC/tokens.d"
+
 # ---------------------------------------------------------------- the disk is full
 
 dd if=/dev/zero of="$STATE/filler" bs=4k >/dev/null 2>&1
