@@ -83,32 +83,23 @@ static void mark(struct making *m, const char *text)
 	pol_names_put(&m->scratch, &m->taken, pol_strndup(&m->scratch, text, strlen(text)), 0);
 }
 
+/* Whole, and without the cluster's behind it. */
 static void name_mark(struct making *m, const char *name)
 {
-	char lower[POLICY_NAME_MAX + 1];
+	char lower[POLICY_NAME_MAX + 1], head[POLICY_NAME_MAX + 1];
 
 	pol_name_lower(name, lower);
 	mark(m, lower);
+	if (pol_name_head(m->written, lower, head))
+		mark(m, head);
 }
 
-/* Names are host names: of those that the policy has, whole or below the cluster's, none is free. */
 static void written_names_mark(struct making *m)
 {
-	char lower[POLICY_NAME_MAX + 1], cluster[POLICY_NAME_MAX + 1];
-	size_t len;
-
-	pol_name_lower(m->written->cluster, cluster);
 	for (size_t i = 0; i < m->written->n_failovers; i++)
 		name_mark(m, m->written->failovers[i].name);
-	for (size_t i = 0; i < m->written->n_peers; i++) {
-		pol_name_lower(m->written->peers[i].name, lower);
-		mark(m, lower);
-		len = strcspn(lower, ".");
-		if (lower[len] && strcmp(lower + len + 1, cluster) == 0) {
-			lower[len] = '\0';
-			mark(m, lower);
-		}
-	}
+	for (size_t i = 0; i < m->written->n_peers; i++)
+		name_mark(m, m->written->peers[i].name);
 }
 
 /* A name has no slash, so the others are none. One key has one addr6, so it needs no mark. */

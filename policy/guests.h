@@ -8,6 +8,7 @@
  * whatever order they came, makes the same.
  *
  *	policy_admission_check()    may it count, by this policy? (no signatures: admission_verify)
+ *	policy_admission_taken()    and does what it wants belong to the policy's own?
  *	policy_with_guests()        the policy with them
  *	policy_admission_address()  for a seed: which address the next one gets
  *
@@ -36,6 +37,15 @@
  */
 int policy_admission_check(const struct policy *policy, const struct policy_admission *admission,
         char *text, size_t size);
+
+/*
+ * Has what the admin wrote its name, key or address already? Then it becomes no guest, ever. Guests
+ * in `policy` are left out. -EEXIST, with one sentence in text (may be NULL).
+ */
+int policy_admission_taken(const struct policy *policy, const struct policy_admission *admission,
+        char *text, size_t size);
+/* The name alone: is it free for a guest? A sentence as above; also -EINVAL: it can be no guest's. */
+int policy_guest_name_check(const struct policy *policy, const char *name, char *text, size_t size);
 
 /*
  * A new policy, one reference: `policy` (without guests) and those of the admissions that

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "policy/guests_internal.h"
 
@@ -17,6 +18,17 @@ void pol_name_lower(const char *name, char lower[POLICY_NAME_MAX + 1])
 	for (size_t i = 0; i < len; i++)
 		lower[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
 	lower[len] = '\0';
+}
+
+bool pol_name_head(const struct policy *policy, const char *name, char head[POLICY_NAME_MAX + 1])
+{
+	size_t len = strcspn(name, ".");
+
+	if (!name[len] || strcasecmp(name + len + 1, policy->cluster) != 0)
+		return false;
+	memcpy(head, name, len);
+	head[len] = '\0';
+	return true;
 }
 
 struct say {
@@ -51,21 +63,18 @@ static bool addr_is_edge(const struct policy *policy, const struct policy_addr *
 }
 
 /* Other than the names of the policy's own peers, those of guests are seen by nobody beforehand. */
-static int name_check(const struct policy_admission *admission, struct say say)
+static int name_check(const char *name, struct say say)
 {
-	char lower[POLICY_NAME_MAX + 1];
-
-	if (!pol_name_valid(admission->name))
+	if (!pol_name_valid(name))
 		return refuse(say, "the newcomer's name is no name");
-	if (strchr(admission->name, '.'))
+	if (strchr(name, '.'))
 		return refuse(say,
 		        "the name %s has a dot, so it could be one of the internet: give the new "
 		        "node one without",
-		        admission->name);
-	pol_name_lower(admission->name, lower);
-	if (strcmp(lower, "localhost") == 0)
+		        name);
+	if (strcasecmp(name, "localhost") == 0)
 		return refuse(say, "the name %s means every host itself: give the new node another",
-		        admission->name);
+		        name);
 	return 0;
 }
 
@@ -129,9 +138,68 @@ int policy_admission_check(const struct policy *policy, const struct policy_admi
 		return refuse(say, "token %s (%s:%u) is for %u guests, and this is number %u",
 		        token->name, token->where.file, token->where.line, token->count,
 		        admission->number);
-	ret = name_check(admission, say);
+	ret = name_check(admission->name, say);
 	ret = ret ? ret : key_check(policy, token, &admission->key, say);
 	return ret ? ret : addr_check(policy, token, &admission->addr4, say);
+}
+
+/* ---- what is the policy's own */
+
+static bool is_called(const struct policy *policy, const char *its, const char *name)
+{
+	char head[POLICY_NAME_MAX + 1];
+
+	return strcasecmp(its, name) == 0 ||
+	       (pol_name_head(policy, its, head) && strcasecmp(head, name) == 0);
+}
+
+static int taken(struct say say, const char *what, const char *whose, const char *name,
+        const struct policy_where *where)
+{
+	refuse(say, "the %s is that of the %s %s (%s:%u)", what, whose, name, where->file,
+	        where->line);
+	return -EEXIST;
+}
+
+static int name_taken(const struct policy *policy, const char *name, struct say say)
+{
+	for (size_t i = 0; i < policy->n_failovers; i++)
+		if (is_called(policy, policy->failovers[i].name, name))
+			return taken(say, "name", "failover address", policy->failovers[i].name,
+			        &policy->failovers[i].where);
+	for (size_t i = 0; i < policy->n_peers; i++)
+		if (is_called(policy, policy->peers[i].name, name))
+			return taken(say, "name", "peer", policy->peers[i].name,
+			        &policy->peers[i].where);
+	return 0;
+}
+
+int policy_guest_name_check(const struct policy *policy, const char *name, char *text, size_t size)
+{
+	struct say say = {text, size};
+	int ret = name_check(name, say);
+
+	return ret ? ret : name_taken(policy_written(policy), name, say);
+}
+
+int policy_admission_taken(const struct policy *policy, const struct policy_admission *admission,
+        char *text, size_t size)
+{
+	const struct policy *written = policy_written(policy);
+	const struct policy_key *key = &admission->key;
+	const struct policy_peer *peer = policy_peer_by_key(written, key);
+	struct say say = {text, size};
+	struct policy_addr addr6;
+
+	peer = peer ? peer : policy_peer_by_old_key(written, key);
+	if (peer)
+		return taken(say, "key", "peer", peer->name, &peer->where);
+	pol_ula_in_prefix(written->cluster, &written->overlay6, key, &addr6);
+	peer = policy_peer_by_addr(written, &admission->addr4);
+	peer = peer ? peer : policy_peer_by_addr(written, &addr6);
+	if (peer)
+		return taken(say, "address", "peer", peer->name, &peer->where);
+	return name_taken(written, admission->name, say);
 }
 
 /* ---- the next address */

@@ -8,5 +8,7 @@
 
 /* As host names are compared: A to Z are a to z. */
 void pol_name_lower(const char *name, char lower[POLICY_NAME_MAX + 1]);
+/* NAME of NAME.CLUSTER; false: it is none. */
+bool pol_name_head(const struct policy *policy, const char *name, char head[POLICY_NAME_MAX + 1]);
 
 #endif

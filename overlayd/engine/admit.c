@@ -24,34 +24,10 @@ static bool clash(const struct policy_admission *a, const struct policy_admissio
 	       same_addr(&a->addr4, &b->addr4);
 }
 
-/* A written name is taken whole, and without the cluster's behind it. */
-static bool same_name(const struct policy *policy, const char *written, const char *name)
-{
-	size_t n = strlen(name);
-
-	if (strncasecmp(written, name, n) != 0)
-		return false;
-	return !written[n] || (written[n] == '.' && !strcasecmp(written + n + 1, policy->cluster));
-}
-
-static bool is_written(const struct policy *policy, const struct policy_admission *a)
-{
-	if (policy_peer_by_key(policy, &a->key) || policy_peer_by_old_key(policy, &a->key) ||
-	        policy_peer_by_addr(policy, &a->addr4))
-		return true;
-	for (size_t i = 0; i < policy->n_peers; i++)
-		if (same_name(policy, policy->peers[i].name, a->name))
-			return true;
-	for (size_t i = 0; i < policy->n_failovers; i++)
-		if (!strcasecmp(policy->failovers[i].name, a->name))
-			return true;
-	return false;
-}
-
 /* Somebody is there already; with only_before: who goes before it. */
 static bool is_taken(const struct cluster *c, const struct policy_admission *a, bool only_before)
 {
-	if (is_written(c->written, a))
+	if (policy_admission_taken(c->written, a, NULL, 0))
 		return true;
 	for (size_t i = 0; i < c->n_adms; i++) {
 		const struct admission *adm = c->adms[i];

@@ -244,6 +244,25 @@ static void names_and_tokens(void **state)
 	policy_unref(policy);
 }
 
+static void names_for_guests(void **state)
+{
+	struct policy *policy = policy_good(SCENE), *with_n1;
+	struct policy_admission a = good();
+	char text[POLICY_GUEST_TEXT_MAX];
+	(void)state;
+
+	with_n1 = with(policy, &a, 1, NULL); /* a guest's name is another matter */
+	assert_int_equal(policy_guest_name_check(with_n1, "n1", NULL, 0), 0);
+	assert_int_equal(policy_guest_name_check(with_n1, "a.b", text, sizeof(text)), -EINVAL);
+	assert_int_equal(policy_guest_name_check(with_n1, "", text, sizeof(text)), -EINVAL);
+	assert_int_equal(policy_guest_name_check(with_n1, "Seed1", text, sizeof(text)), -EEXIST);
+	assert_string_equal(text, "the name is that of the peer seed1 (policy.yaml:14)");
+	assert_int_equal(policy_guest_name_check(with_n1, "DOT", NULL, 0), -EEXIST);
+	assert_int_equal(policy_guest_name_check(with_n1, "dot2", NULL, 0), 0);
+	policy_unref(with_n1);
+	policy_unref(policy);
+}
+
 static void keys_and_addresses(void **state)
 {
 	struct policy *policy = policy_good(SCENE);
@@ -438,6 +457,7 @@ int main(void)
 	        cmocka_unit_test(is_told_apart),
 	        cmocka_unit_test(differences),
 	        cmocka_unit_test(names_and_tokens),
+	        cmocka_unit_test(names_for_guests),
 	        cmocka_unit_test(keys_and_addresses),
 	        cmocka_unit_test(excepted),
 	        cmocka_unit_test(signatures),

@@ -8,16 +8,19 @@
 
 /* ---- who goes before whom */
 
-/* Is the second one kept out by the policy, or by nobody? */
+/* text: what is said of it; "": it is free. */
 static void own_is_first(
-        const struct policy *policy, const char *what, struct policy_admission a, bool expected)
+        const struct policy *policy, struct policy_admission a, const char *expected)
 {
+	char text[POLICY_GUEST_TEXT_MAX] = "";
 	bool used[GUESTS_MAX];
 	struct policy *out = with(policy, &a, 1, used);
 
 	assert_int_equal(policy_admission_check(policy, &a, NULL, 0), 0);
-	if (used[0] != expected)
-		fail_msg("%s", what);
+	assert_int_equal(
+	        policy_admission_taken(out, &a, text, sizeof(text)), *expected ? -EEXIST : 0);
+	assert_string_equal(text, expected);
+	assert_int_equal(used[0], !*expected);
 	policy_unref(out);
 }
 
@@ -38,21 +41,21 @@ static void policys_own_is_first(void **state)
 	char text[4096], print[INET6_ADDRSTRLEN];
 	(void)state;
 
-	own_is_first(policy, "free", a, true);
+	own_is_first(policy, a, "");
 	strcpy(a.name, "node17");
-	own_is_first(policy, "name", a, false);
+	own_is_first(policy, a, "the name is that of the peer node17 (policy.yaml:16)");
 	strcpy(a.name, "NODE17");
-	own_is_first(policy, "NAME", a, false);
+	own_is_first(policy, a, "the name is that of the peer node17 (policy.yaml:16)");
 	strcpy(a.name, "dot");
-	own_is_first(policy, "dot.HPC", a, false);
+	own_is_first(policy, a, "the name is that of the peer dot.HPC (policy.yaml:17)");
 	strcpy(a.name, "PBS");
-	own_is_first(policy, "failover", a, false);
+	own_is_first(policy, a, "the name is that of the failover address pbs (policy.yaml:9)");
 	a = admission("aws", "n1", 1, "10.77.8.9", 50);
 	a.key = policy_peer_by_name(policy, "node17")->key;
-	own_is_first(policy, "key", a, false);
+	own_is_first(policy, a, "the key is that of the peer node17 (policy.yaml:16)");
 	a = admission("aws", "n1", 1, "10.77.8.9", 50);
 	a.addr4 = addr_of("10.77.8.17");
-	own_is_first(policy, "address", a, false);
+	own_is_first(policy, a, "the address is that of the peer node17 (policy.yaml:16)");
 	policy_unref(policy);
 	/* What a peer had before: its key, and the IPv6 address that it keeps of it. */
 	a = admission("t", "g", 1, "10.77.8.9", 1);
@@ -60,11 +63,11 @@ static void policys_own_is_first(void **state)
 	policy_addr_print(&addr6, print, sizeof(print));
 	snprintf(text, sizeof(text), ROTATING, print);
 	policy = policy_good(text);
-	own_is_first(policy, "address6", a, false);
+	own_is_first(policy, a, "the address is that of the peer seed1 (policy.yaml:6)");
 	a.key = key_of(2);
-	own_is_first(policy, "another", a, true);
+	own_is_first(policy, a, "");
 	assert_int_equal(policy_key_parse(OLD_KEY, &a.key, NULL), 0);
-	own_is_first(policy, "old key", a, false);
+	own_is_first(policy, a, "the key is that of the peer n1 (policy.yaml:7)");
 	policy_unref(policy);
 }
 
@@ -237,6 +240,9 @@ static void rules_hold(const struct chance *chance, const bool *used, unsigned s
 	for (size_t i = 0; i < chance->n; i++) {
 		bool expected = by_policy(chance->policy, &chance->all[i]);
 
+		assert_int_equal(expected,
+		        !policy_admission_check(chance->policy, &chance->all[i], NULL, 0) &&
+		                !policy_admission_taken(chance->policy, &chance->all[i], NULL, 0));
 		for (size_t j = 0; j < chance->n && expected; j++)
 			expected = !(i != j && used[j] && clash(&chance->all[i], &chance->all[j]) &&
 			             before(&chance->all[j], &chance->all[i]));
