@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Guests: whom the policy grants, what becomes of the policy, and the next one's address. */
-#include "guests_bed.h"
+#include "policy_guests_bed.h"
 
 #include <arpa/inet.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Of guests that want the same: who goes before whom, in any order, and never before a peer. */
-#include "guests_bed.h"
+#include "policy_guests_bed.h"
 #include "policy_random.h"
 
 #include <arpa/inet.h>
