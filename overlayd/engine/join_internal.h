@@ -52,6 +52,7 @@
 #define PENDING_MAX 256U
 #define PENDING_SOURCE_MAX 8U
 #define PENDING_FORGET_US (86400 * 1000000LL) /* without asking */
+#define FRESH_US 300000000                    /* so long it asks often */
 #define PENDING_CROWDED_US 300000000          /* the same where somebody waits for its place */
 #define REJECTED_MAX 256U
 #define REJECT_US (86400 * 1000000LL)

@@ -157,6 +157,21 @@ static void tell(struct engine *e, const struct pending *p)
 	        p->name, key);
 }
 
+/*
+ * While somebody may be sitting in front of it, often: it is a member at most so long after it was
+ * approved. But all of a source no oftener than half its rate (SOURCE_US), and of all of them six a
+ * second: each asking is a join SA.
+ */
+static uint32_t retry_s(const struct engine *e, const struct pending *p)
+{
+	size_t n = e->join->n_pending, of = of_source(e->join, &p->masked), s = n / 6;
+
+	if (e->now.mono_us >= p->first_us + FRESH_US)
+		return 5 + (uint32_t)(n / 4);
+	s = s > of ? s : of;
+	return s > 2 ? (uint32_t)s : 2;
+}
+
 void pending_ask(struct engine *e, struct join_call *c)
 {
 	const struct join_request *r = &c->request;
@@ -181,7 +196,7 @@ void pending_ask(struct engine *e, struct join_call *c)
 	if (is_new)
 		tell(e, p);
 	policy_key_fingerprint(&p->key, key);
-	join_answer(e, c, JOIN_PENDING, 5 + (uint32_t)(j->n_pending / 4),
+	join_answer(e, c, JOIN_PENDING, retry_s(e, p),
 	        "Waiting for an admin to compare the fingerprint, and then: overlayctl approve %s "
 	        "%.20s",
 	        p->name, key);

@@ -310,7 +310,7 @@ static void test_pending(void **state)
 	i = call(&b, NEW, "u", 1);
 	assert_int_equal(wish[i].status, JOIN_PENDING);
 	assert_int_equal(wish[i].len, 0);
-	assert_true(wish[i].retry_s >= 5 && wish[i].retry_s < 10);
+	assert_int_equal(wish[i].retry_s, 2);
 	assert_int_equal(engine_pending_at(b.e, 0, &p), 0);
 	assert_string_equal(p.name, "u");
 	assert_string_equal(p.site, "s");
@@ -717,6 +717,32 @@ static void test_one_source(void **state)
 	bed_end(&b);
 }
 
+/* Who has just begun to ask hears soon that it was approved, as far as its source's rate allows. */
+static void test_retry(void **state)
+{
+	unsigned verified = 0;
+	struct engine_config cfg = {.verify = yes, .verify_user = &verified};
+	struct bed b;
+
+	(void)state;
+	seed_begin(&b, &usual, &cfg);
+	join_sa(&b, 1, 1);
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(flood(&b, i, 1), JOIN_PENDING);
+		assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->retry_s, i < 2 ? 2 : i + 1);
+	}
+	for (int i = 8; i < 60; i++) {
+		join_sa(&b, 2, i);
+		assert_int_equal(flood(&b, i, 2), JOIN_PENDING);
+	}
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->retry_s, 10);
+	b.now.mono_us += 301 * US;
+	join_sa(&b, 3, 1);
+	assert_int_equal(flood(&b, 0, 3), JOIN_PENDING);
+	assert_int_equal(wish_last(ENGINE_FX_JOIN_ANSWER)->retry_s, 20);
+	bed_end(&b);
+}
+
 static void test_many_sources(void **state)
 {
 	unsigned verified = 0;
@@ -876,6 +902,7 @@ int main(void)
 	        cmocka_unit_test(test_liars),
 	        cmocka_unit_test(test_own_key),
 	        cmocka_unit_test(test_one_source),
+	        cmocka_unit_test(test_retry),
 	        cmocka_unit_test(test_many_sources),
 	        cmocka_unit_test(test_six),
 	        cmocka_unit_test(test_fair),
