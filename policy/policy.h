@@ -205,7 +205,7 @@ struct policy {
 	size_t n_tests;
 	const struct policy_token *tokens; /* sorted by name */
 	size_t n_tokens;
-	uint8_t digest[32]; /* SHA-256 of the canonical text, and guests: equal means nothing changed */
+	uint8_t digest[32]; /* SHA-256 of the canonical text, and guests: equal is unchanged */
 };
 
 /* ---- reading ------------------------------------------------------------------------- */
