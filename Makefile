@@ -77,7 +77,8 @@ $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(unit_lib_$$(call unit_word,$$@))
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(unit_lib_$(call unit_word,$@)) -Wl,--end-group \
 		-lcmocka $(LDLIBS)
 # These run the program itself.
-$(B)/tests/unit/test_ctl_run $(B)/tests/unit/test_ctl_sign $(B)/tests/unit/test_control_ctl: | $(B)/overlayctl
+$(B)/tests/unit/test_ctl_run $(B)/tests/unit/test_ctl_sign $(B)/tests/unit/test_ctl_token $(B)/tests/unit/test_control_ctl \
+	$(B)/tests/unit/test_control_token: | $(B)/overlayctl
 $(B)/tests/unit/test_nss_names: | $(B)/libnss_overlay.so.2
 .PRECIOUS: $(B)/obj/tests/unit/%.o
 

@@ -40,8 +40,8 @@
 /* Rights of a client, as bits; a method needs all that its row names. */
 enum control_right {
 	CONTROL_MAY_LOOK = 1 << 0,   /* status, members, denied, version, events */
-	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor, bundle, pending: shows the
-	                                policy, and who wants in */
+	CONTROL_MAY_ASK = 1 << 1,    /* firewall text, explain, doctor, bundle, pending, tokens:
+	                                shows the policy, and who wants in */
 	CONTROL_MAY_CHANGE = 1 << 2, /* reload, load, join, reject */
 	CONTROL_MAY_ALL = CONTROL_MAY_LOOK | CONTROL_MAY_ASK | CONTROL_MAY_CHANGE,
 };
@@ -76,7 +76,8 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *   "cluster": "hpc", "serial": 7, "digest": "hex SHA-256 of the policy",
  *   "state": "ready" | "degraded" | "starting", "why": "" or one sentence,
  *   "node":   {"name": "head1" or null when the policy does not know our key,
- *              "fingerprint": "SHA256:...", "address4": "10.77.0.1", "address6": "fd..."},
+ *              "fingerprint": "SHA256:...", "address4": "10.77.0.1", "address6": "fd...",
+ *              "guest": null or the name of the token that let it in},
  *   "policy": {"in_force": true, "loaded": 1700000000, "error": null or the report as text,
  *              "last_good": false, "files": "in force" | "differ" (from the signed bundle) |
  *              "broken" | "none" (a node with a bundle needs none)},
@@ -94,7 +95,7 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *   "charon": {"connected": true, "version": "5.9.8", "why": ""},
  *   "firewall": {"in_force": true, "mode": "guard" | "lockdown", "why": ""},
  *   "peers": [ {"name": "node17", "fingerprint": "SHA256:...", "address4": ..., "address6": ...,
- *       "site": "aws", "roles": ["exec"],
+ *       "site": "aws", "roles": ["exec"], "guest": null or its token,
  *       "state": "up" | "ondemand" (its first packet brings it up) | "connecting" | "down" |
  *                "degraded" | "inactive" (outside until/hours),
  *       "since": 1700000000 or null, "link": "192.0.2.10:4500" or null (the peer's end in use),
@@ -129,7 +130,7 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *
  * members {"refresh": true} -> {"serial": 7 (0: no bundle is in force), "digest": "hex" or null,
  *   "n_members": 12, "n_applied": 11, "now": 1700000100,
- *   "members": [ {"name": "node17", "self": false, "seed": false,
+ *   "members": [ {"name": "node17", "self": false, "seed": false, "guest": null or its token,
  *       "serial": 7 or null (it has not said), "applied": true (exactly the one in force here),
  *       "said": 1700000000 or null (when that was heard here), "release": "0.1.0" or "",
  *       "state": as of a peer in status, or "self", or "indirect" (no tunnel joins it with this
@@ -155,6 +156,14 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  * reject {"fingerprint": "SHA256:..."} -> {"name": "node17"}
  *   That key is refused for a day, here. -ENOENT: it is not pending.
  *
+ * tokens -> {"now": 1700000100, "tokens": [ {"name": "t1", "fingerprint": "SHA256:...",
+ *       "roles": ["exec"], "site": "aws", "range": "10.77.8.0/24", "count": 50,
+ *       "used": 3 (of it, as known here; guests that were revoked too), "until": 1700007200,
+ *       "over": false (by the trusted clock),
+ *       "guests": [ {"name": "n1", "fingerprint": "SHA256:...", "key": "ssh-ed25519 ...",
+ *           "address": "10.77.8.3", "seed": "head1" or null (who let it in)} ] } ] }
+ *   Those of the policy in force, sorted by name, and so are the guests, this node too.
+ *
  * explain {"from": "node17", "to": "head1", "port": "tcp/17001"} ->
  *   {"allow": true, "text": "...", "file": "policy.yaml" or null, "line": 12 or null}
  *   by the policy in force. Unknown peer: -ENOENT; bad port: -EINVAL.
@@ -178,6 +187,7 @@ struct control_ops {
 	control_op *join;
 	control_op *pending;
 	control_op *reject;
+	control_op *tokens;
 	control_op *explain;
 	control_op *doctor;
 	/* A line for the journal; priority as in syslog(3). May be NULL. */

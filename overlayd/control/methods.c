@@ -55,6 +55,7 @@ static const struct method methods[] = {
         {"bundle", CONTROL_MAY_ASK, OP(bundle)},
         {"members", CONTROL_MAY_LOOK, OP(members)},
         {"pending", CONTROL_MAY_ASK, OP(pending)},
+        {"tokens", CONTROL_MAY_ASK, OP(tokens)},
         {"join", CONTROL_MAY_CHANGE, OP(join), .logged = true},
         {"reject", CONTROL_MAY_CHANGE, OP(reject), .logged = true},
         {"reload", CONTROL_MAY_CHANGE, OP(reload), .logged = true},

@@ -5,13 +5,11 @@
 #include <string.h>
 
 #include "client/paths.h"
-#include "ctl/ctl.h"
 #include "ctl/secret.h"
+#include "ctl/ticket.h"
 #include "policy/bundle.h"
-#include "policy/ticket.h"
 
-/* The key that newcomers are to trust: that of this directory. */
-static int cluster_key_read(struct ctl *ctl, struct minisign_public *out)
+int ticket_key(struct ctl *ctl, struct minisign_public *out)
 {
 	char path[PATH_MAX], err[MINISIGN_ERROR_MAX], *text;
 	size_t len;
@@ -73,8 +71,8 @@ static void seed_add(struct policy_ticket *ticket, const struct policy_peer *pee
 	ticket->n_seeds++;
 }
 
-/* Whom a newcomer may ask; told if there is nobody. */
-static int ticket_fill(struct ctl *ctl, const struct policy *policy, struct policy_ticket *ticket)
+int ticket_fill(struct ctl *ctl, const struct policy *policy, const char *where,
+        struct policy_ticket *ticket)
 {
 	size_t seeds = 0;
 
@@ -86,8 +84,10 @@ static int ticket_fill(struct ctl *ctl, const struct policy *policy, struct poli
 			seed_add(ticket, &policy->peers[i]);
 		}
 	if (!policy->join)
-		ctl_error(ctl, "joining is off in the policy in force: write `join: true` into "
-		               "policy.yaml, then `overlayctl sign --load`");
+		ctl_error(ctl,
+		        "joining is off in %s: write `join: true` into policy.yaml, then "
+		        "`overlayctl sign --load`",
+		        where);
 	else if (!seeds)
 		ctl_error(ctl,
 		        "no peer has the role seed, so nobody takes requests: give it to one "
@@ -98,7 +98,16 @@ static int ticket_fill(struct ctl *ctl, const struct policy *policy, struct poli
 	return policy->join && ticket->n_seeds ? CTL_OK : CTL_FAILED;
 }
 
-static json_t *ticket_json(const struct policy_ticket *ticket, const char *text)
+int ticket_text(
+        struct ctl *ctl, const struct policy_ticket *ticket, char text[POLICY_TICKET_TEXT_MAX])
+{
+	if (!policy_ticket_print(ticket, text))
+		return CTL_OK;
+	ctl_error(ctl, "this policy's seeds do not fit into a ticket");
+	return CTL_FAILED;
+}
+
+json_t *ticket_json(const struct policy_ticket *ticket, const char *text)
 {
 	json_t *seeds = json_array();
 
@@ -110,23 +119,20 @@ static json_t *ticket_json(const struct policy_ticket *ticket, const char *text)
 	        "{s:s, s:s, s:o}", "ticket", text, "cluster", ticket->cluster, "seeds", seeds);
 }
 
-static int run_ticket(struct ctl *ctl, int argc, char **argv)
+/* Without a token: of what is in force. */
+static int plain_run(struct ctl *ctl)
 {
 	struct policy_ticket ticket = {.n_seeds = 0};
 	char text[POLICY_TICKET_TEXT_MAX];
 	struct policy *policy = NULL;
-	int rc;
+	int rc = ticket_key(ctl, &ticket.cluster_key);
 
-	ctl_arguments(ctl, argc, argv, 0, 0);
-	rc = cluster_key_read(ctl, &ticket.cluster_key);
 	if (!rc)
 		rc = policy_ask(ctl, &ticket.cluster_key, &policy);
 	if (!rc)
-		rc = ticket_fill(ctl, policy, &ticket);
-	if (!rc && policy_ticket_print(&ticket, text)) {
-		ctl_error(ctl, "this policy's seeds do not fit into a ticket");
-		rc = CTL_FAILED;
-	}
+		rc = ticket_fill(ctl, policy, "the policy in force", &ticket);
+	if (!rc)
+		rc = ticket_text(ctl, &ticket, text);
 	policy_unref(policy);
 	if (rc)
 		return rc;
@@ -136,15 +142,113 @@ static int run_ticket(struct ctl *ctl, int argc, char **argv)
 	return CTL_OK;
 }
 
+/* Of --token; the text of a mistake, or NULL. */
+static const char *option_take(int option, struct grant *grant)
+{
+	char *end;
+	long count;
+
+	switch (option) {
+	case 'c':
+		count = strtol(optarg, &end, 10);
+		if (*optarg < '0' || *optarg > '9' || *end || count < 1 ||
+		        count > (long)POLICY_TOKEN_COUNT_MAX)
+			return "--count takes a number from 1 to 4096";
+		grant->count = (uint32_t)count;
+		return NULL;
+	case 't':
+		grant->ttl = grant_ttl_parse(optarg);
+		return grant->ttl < 0 ? "--ttl takes a time up to 366d, as 20s, 90m, 2h, 7d" : NULL;
+	case 'u':
+		grant->until = optarg;
+		return NULL;
+	case 'r':
+		return grant_roles_add(grant, optarg) ? NULL : "more roles than a token can have";
+	case 's':
+		grant->site = optarg;
+		return NULL;
+	case 'n':
+		grant->range = optarg;
+		return NULL;
+	}
+	return "?";
+}
+
+static int run_ticket(struct ctl *ctl, int argc, char **argv)
+{
+	struct grant grant = {.count = 1};
+	bool token = false, granted = false;
+	const char *wrong;
+	struct edit edit;
+	int option, n;
+
+	edit_init(ctl, &edit);
+	while ((option = ctl_option(ctl, argc, argv)) != -1) {
+		if (option == 'T') {
+			token = true;
+			grant.name = optarg ? optarg : grant.name;
+			continue;
+		}
+		granted = true;
+		n = edit_option(&edit, option);
+		if (n == -2)
+			return CTL_USAGE;
+		wrong = n ? option_take(option, &grant) : NULL;
+		if (wrong)
+			return ctl_usage(ctl, "%s", wrong);
+	}
+	n = argc - optind;
+	if (!token && (granted || n))
+		return ctl_usage(ctl, "%s goes with --token: a ticket without one lets nobody in",
+		        n ? "a NAME" : "such an option");
+	if (!token)
+		return plain_run(ctl);
+	if (n + (grant.name != NULL) > 1)
+		return ctl_usage(ctl, "a token has one NAME");
+	if (grant.ttl && grant.until)
+		return ctl_usage(ctl, "--ttl and --until say the same twice: give one");
+	grant.ttl = grant.ttl ? grant.ttl : GRANT_TTL_S;
+	grant.name = n ? argv[optind] : grant.name;
+	return grant_run(&edit, &grant, argc, argv);
+}
+
+static const struct option options[] = {
+        {"token", optional_argument, NULL, 'T'},
+        {"count", required_argument, NULL, 'c'},
+        {"ttl", required_argument, NULL, 't'},
+        {"until", required_argument, NULL, 'u'},
+        {"role", required_argument, NULL, 'r'},
+        {"site", required_argument, NULL, 's'},
+        {"range", required_argument, NULL, 'n'},
+        EDIT_OPTIONS,
+        {0},
+};
+
 const struct ctl_command ctl_cmd_ticket = {
         .name = "ticket",
-        .args = "",
+        .args = "[--token [NAME] --role ROLE[,ROLE] [OPTION...]]",
         .summary = "the line with which a new machine asks to join",
         .help = "Give it to `overlayctl join` there. It names the cluster, its public key and up "
                 "to eight seeds\n"
                 "with endpoints; nothing in it is secret, and it lets nobody in: an admin "
                 "approves each\n"
                 "newcomer (overlayctl pending). It is good for as long as one of those seeds "
-                "keeps its key.\n",
+                "keeps its key.\n\n"
+                "  --token [NAME]   with a secret that lets nodes in by itself, as guests: they "
+                "are out when\n"
+                "                   the token's time is over, or it is revoked (overlayctl "
+                "token)\n"
+                "  --role ROLE,...  what they may do; may be given several times\n"
+                "  --count N        how many may come in by it (1)\n"
+                "  --ttl TIME       for how long, they too: 20s, 90m, 2h, 7d (2h)\n"
+                "  --until DATE     until then instead: 2026-12-31, 2026-12-31T18:00\n"
+                "  --site SITE      their site (the only one, if there is only one)\n"
+                "  --range NET      where their overlay addresses are from (the "
+                "overlay)\n\n" EDIT_HELP
+                "With --token it writes tokens.d/NAME.yaml, raises the serial, signs the policy "
+                "and loads it.\n"
+                "The ticket is all that stdout gets, and the secret is nowhere else: it cannot be "
+                "shown again.\n",
+        .options = options,
         .run = run_ticket,
 };

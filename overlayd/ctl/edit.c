@@ -61,16 +61,18 @@ static int tell_elsewhere(struct edit *edit, int argc, char **argv)
 }
 
 /* What an edit of this peer, or token, may change. */
-static int undo_take(struct edit *edit, const char *peer)
+static int undo_take(struct edit *edit, const char *peer, const char *token)
 {
-	int ret = policy_undo_take(&edit->undo, edit->ctl->config, edit->old, peer);
+	const char *dir = edit->ctl->config;
+	int ret = token ? policy_undo_take_token(&edit->undo, dir, edit->old, token)
+	                : policy_undo_take(&edit->undo, dir, edit->old, peer);
 
 	if (ret)
-		ctl_error(edit->ctl, "%s: its files cannot be read", edit->ctl->config);
+		ctl_error(edit->ctl, "%s: its files cannot be read", dir);
 	return ret ? CTL_FAILED : CTL_OK;
 }
 
-static int sign_begin(struct edit *edit, const char *peer, int argc, char **argv)
+static int sign_begin(struct edit *edit, const char *peer, const char *token, int argc, char **argv)
 {
 	struct ctl *ctl = edit->ctl;
 	char key[PATH_MAX];
@@ -83,10 +85,10 @@ static int sign_begin(struct edit *edit, const char *peer, int argc, char **argv
 	if (rc || !edit->old)
 		return rc;
 	rc = signer_check_serial(&edit->signer, edit->old);
-	return rc ? rc : undo_take(edit, peer);
+	return rc ? rc : undo_take(edit, peer, token);
 }
 
-static int begin(struct edit *edit, const char *peer, int argc, char **argv)
+static int begin(struct edit *edit, const char *peer, const char *token, int argc, char **argv)
 {
 	struct policy_report report;
 	int rc = CTL_OK;
@@ -98,7 +100,7 @@ static int begin(struct edit *edit, const char *peer, int argc, char **argv)
 	policy_report_clear(&report);
 	edit->sign = signer_wanted(edit->ctl->config);
 	if (edit->sign)
-		rc = sign_begin(edit, peer, argc, argv);
+		rc = sign_begin(edit, peer, token, argc, argv);
 	if (rc)
 		edit_clear(edit);
 	return rc;
@@ -106,7 +108,12 @@ static int begin(struct edit *edit, const char *peer, int argc, char **argv)
 
 int edit_begin(struct edit *edit, const char *name, int argc, char **argv)
 {
-	return begin(edit, name, argc, argv);
+	return begin(edit, name, NULL, argc, argv);
+}
+
+int edit_begin_token(struct edit *edit, const char *name, int argc, char **argv)
+{
+	return begin(edit, NULL, name, argc, argv);
 }
 
 /* ---- without a key */

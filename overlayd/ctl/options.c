@@ -34,6 +34,7 @@ const struct ctl_command *const ctl_commands[] = {
         &ctl_cmd_pending,
         &ctl_cmd_approve,
         &ctl_cmd_reject,
+        &ctl_cmd_token,
         &ctl_cmd_revoke,
         &ctl_cmd_init,
         &ctl_cmd_id,

@@ -771,6 +771,9 @@ struct engine_token_view {
 	bool over;   /* its time is, by the trusted clock */
 };
 int engine_token_at(const struct engine *engine, size_t index, struct engine_token_view *out);
+/* By which the guest with that key is a peer; NULL: it is none. Valid until the next step. */
+const struct policy_admission *engine_admission_of(
+        const struct engine *engine, const struct policy_key *key);
 /*
  * Records, sorted by name, 0 .. n_peers - 1: all peers of the policy but self, and those still
  * being revoked. Strings are valid until the next step. -ENOENT: no such peer.

@@ -201,6 +201,12 @@ int engine_token_at(const struct engine *e, size_t index, struct engine_token_vi
 	return 0;
 }
 
+const struct policy_admission *engine_admission_of(
+        const struct engine *e, const struct policy_key *key)
+{
+	return cluster_admission_of(e->cluster, key);
+}
+
 int engine_member_at(const struct engine *e, size_t index, struct engine_member_view *out)
 {
 	return cluster_member_at(e->cluster, index, out);

@@ -373,6 +373,14 @@ static int op_reject(void *user, struct control_call *call, const json_t *params
 	return ops_reject(ops->world, call, params, out);
 }
 
+static int op_tokens(void *user, struct control_call *call, const json_t *params, json_t **out)
+{
+	struct ops *ops = user;
+
+	(void)call, (void)params;
+	return ops_tokens(ops->world, out);
+}
+
 static int op_doctor(void *user, struct control_call *call, const json_t *params, json_t **out)
 {
 	struct ops *ops = user;
@@ -526,6 +534,7 @@ int ops_start(struct ops *ops, char *err, size_t err_size)
 	        .join = op_join,
 	        .pending = op_pending,
 	        .reject = op_reject,
+	        .tokens = op_tokens,
 	        .explain = op_explain,
 	        .doctor = op_doctor,
 	        .log = on_log,

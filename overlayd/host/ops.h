@@ -54,6 +54,11 @@ int ops_pending(struct world *world, json_t **out);
 int ops_reject(struct world *world, struct control_call *call, const json_t *params, json_t **out);
 json_t *ops_join_status(const struct world *world);
 
+/* ---- ops_tokens.c ---- */
+int ops_tokens(struct world *world, json_t **out);
+/* The name of the token that let it in; NULL: it is no guest. */
+const char *ops_guest_of(const struct policy *policy, const struct policy_peer *peer);
+
 /* ---- denied.c ---- */
 int denied_json(struct world *world, json_t **out, char *err, size_t err_size);
 

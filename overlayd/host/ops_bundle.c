@@ -194,14 +194,24 @@ static const char *member_state(const struct world *world, const struct engine_m
 	return status_peer_state(peer.state, peer.degraded);
 }
 
+/* The token that let it in; NULL: none did. */
+static const char *member_guest(const struct world *world, const char *name)
+{
+	struct engine_view view;
+
+	engine_look(world->engine, &view);
+	return view.policy ? ops_guest_of(view.policy, policy_peer_by_name(view.policy, name))
+	                   : NULL;
+}
+
 static json_t *member_json(const struct world *world, const struct engine_member_view *member,
         const struct bundle_head *head)
 {
 	bool said = member->applied.serial != 0;
 	int64_t age_s = (world_now_us() - member->said_mono_us) / 1000000;
-	json_t *out = json_pack("{s:s, s:b, s:b, s:s, s:b}", "name", member->name, "self",
-	        member->self, "seed", member->seed, "state", member_state(world, member), "session",
-	        member->session);
+	json_t *out = json_pack("{s:s, s:b, s:b, s:s?, s:s, s:b}", "name", member->name, "self",
+	        member->self, "seed", member->seed, "guest", member_guest(world, member->name),
+	        "state", member_state(world, member), "session", member->session);
 
 	if (!out)
 		return NULL;

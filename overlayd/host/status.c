@@ -81,6 +81,13 @@ static json_t *roles_json(const struct policy *policy, const struct policy_peer 
 	return roles;
 }
 
+static json_t *guest_json(const struct policy *policy, const struct policy_peer *peer)
+{
+	const char *token = ops_guest_of(policy, peer);
+
+	return token ? json_string(token) : json_null();
+}
+
 json_t *status_peer_json(const struct policy *policy, const struct engine_peer_view *view)
 {
 	int64_t left_s = (view->rekey_mono_us - world_now_us()) / 1000000;
@@ -98,6 +105,7 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 		return NULL;
 	json_object_set_new(
 	        out, "site", peer ? json_string(policy->sites[peer->site].name) : json_null());
+	json_object_set_new(out, "guest", guest_json(policy, peer));
 	json_object_set_new(out, "admitted", json_boolean(view->admitted));
 	json_object_set_new(out, "link",
 	        view->sa_id ? link_json(&view->remote_host, view->remote_port) : json_null());
@@ -131,12 +139,13 @@ static json_t *peers_json(struct world *world, const struct engine_view *view)
 
 static json_t *node_json(const struct engine_view *view)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b}", "name",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "name",
 	        view->self ? json_string(view->self->name) : json_null(), "fingerprint",
 	        fingerprint_json(&view->own_key), "address4",
 	        view->self ? addr_json(&view->self->addr4) : json_null(), "address6",
-	        view->self ? addr_json(&view->self->addr6) : json_null(), "active",
-	        view->self_active, "old_key", view->own_old);
+	        view->self ? addr_json(&view->self->addr6) : json_null(), "guest",
+	        guest_json(view->policy, view->self), "active", view->self_active, "old_key",
+	        view->own_old);
 }
 
 static json_t *plane_json(const struct world *world, const struct engine_view *view)
