@@ -205,7 +205,7 @@ void cluster_step_begin(struct cluster *c, struct engine_time now, uint64_t *nex
 	c->next_id = next_id;
 	c->oom = false;
 	arena_free(c);
-	c->state_msg = c->push_msg = NULL;
+	c->state_msg = c->push_msg = c->here_msg = NULL;
 	c->n_fx = 0;
 	if (c->cap_fx > KEEP_EFFECTS) {
 		cl_free(c, c->fx, c->cap_fx * sizeof(*c->fx));
@@ -228,9 +228,11 @@ int cluster_tick(struct cluster *c)
 		admissions_store_tick(c);
 		notes_tick(c);
 		statements_tick(c);
+		where_tick(c);
 		sessions_tick(c);
 		admissions_tick(c);
 		wants_tick(c);
+		where_ask(c);
 	}
 	if (c->oom)
 		c->recover_at = c->now.mono_us + RECOVER_US;
@@ -257,6 +259,7 @@ int64_t cluster_wakeup(const struct cluster *c)
 	sooner(&at, wants_wakeup(c));
 	sooner(&at, notes_wakeup(c));
 	sooner(&at, statements_wakeup(c));
+	sooner(&at, where_wakeup(c));
 	return at;
 }
 
@@ -269,7 +272,8 @@ const struct engine_effects *cluster_effects(struct cluster *c)
 void cluster_unsaid(struct cluster *c)
 {
 	for (struct sess *s = c->sess_head; s; s = s->next) {
-		s->greeted = false;
+		s->greeted = s->where_out = false;
+		s->here_gen = 0;
 		s->adm_all = 0;
 	}
 	for (size_t i = 0; i < c->n_fx; i++)
@@ -309,6 +313,7 @@ static void member_fill(
 		v->said_mono_us = m->applied.said_us;
 		v->release = m->applied.body ? (const char *)m->applied.body : "";
 	}
+	v->has_links = cluster_links_of(c, m->name, &v->links);
 	v->session = sess_up(m) != NULL;
 	if (!v->session && m->text)
 		v->session_text = m->text;
@@ -334,6 +339,8 @@ int cluster_member_at(const struct cluster *c, size_t index, struct engine_membe
 	if (out->self) {
 		out->applied = c->head;
 		out->said_mono_us = c->now.mono_us;
+		out->has_links = c->links.gen != 0;
+		out->links = c->links.now;
 	} else if (m) {
 		member_fill(c, m, out);
 	}

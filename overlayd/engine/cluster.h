@@ -19,14 +19,16 @@
  * Files: members.c (whom there is), bundles.c (key, in force, judged), texts.c (the last few, and
  * differences), store.c (kept), calls.c (who opens sessions, when), sessions.c (what is said and
  * heard on them), wants.c (large bundles, asked for), notes.c (datagrams, seeds that hold back),
- * statements.c (what members said of themselves), vouchers.c (members that change their keys),
- * admissions.c (guests that tokens let in), admissions_say.c (on sessions), admissions_store.c (on
- * disk), admit.c (asked for by a seed, and by a newcomer).
+ * statements.c (what members said of themselves), where.c (where they are on the underlay),
+ * vouchers.c (members that change their keys), admissions.c (guests that tokens let in),
+ * admissions_say.c (on sessions), admissions_store.c (on disk), admit.c (asked for by a seed, and
+ * by a newcomer).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
 #define OVERLAYD_ENGINE_CLUSTER_H
 
 #include "engine/engine.h"
+#include "engine/links.h"
 
 struct cluster;
 
@@ -72,6 +74,15 @@ void cluster_session(struct cluster *cluster, const struct engine_event *ev);
 void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
 void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);
 void cluster_who(struct cluster *cluster);
+/* Where we are: of these the usable ones, as many as go. */
+void cluster_links(
+        struct cluster *cluster, const struct policy_addr *addrs, size_t n, uint16_t port);
+/* A seed is asked where the others are; all: also for what it should have told before. */
+void cluster_where(struct cluster *cluster, bool all);
+/* The name of a member whose links are others than at the last call of it; NULL: of nobody. */
+const char *cluster_links_news(struct cluster *cluster);
+/* False: it has not said. */
+bool cluster_links_of(const struct cluster *cluster, const char *name, struct session_links *out);
 void cluster_voucher(struct cluster *cluster, const char *line, size_t len);
 size_t cluster_vouchers(const struct cluster *cluster, struct engine_voucher_view *v, size_t max);
 /*

@@ -15,6 +15,7 @@
  *   peer, the same not twice a minute on one session, and SERVE_RATE bytes a second in all
  * - statements: one of each kind per member, checked only when it says something new; answers to
  *   WHO at most each WHO_GAP_US and session
+ * - links: one statement per member; of HERE HERE_BURST a session, then one in LINKS_GAP_US
  * - vouchers: one per member that has a session, CHECK_BURST checked at once, then one in CHECK_US
  * - admissions: ENGINE_ADMISSIONS_MAX in all, one for each number that a token grants at a seed; one
  *   that a signature is missing of is a strike, and what takes another's number is seldom looked
@@ -26,6 +27,7 @@
 #define OVERLAYD_ENGINE_CLUSTER_INTERNAL_H
 
 #include "engine/internal.h"
+#include "engine/links.h"
 #include "policy/guests.h"
 #include "policy/voucher.h"
 
@@ -72,6 +74,9 @@
 #define WHO_GAP_US 20000     /* between two answers on one session */
 #define WHO_ASK_GAP_US 50000 /* between two questions of ours */
 #define TELL_GAP_US 60000000
+#define LINKS_GAP_US 5000000 /* between two changes of our links */
+#define LINKS_AGAIN_US 3600000000LL
+#define HERE_BURST 8U
 #define OLD_KEY_GRACE_S 60 /* a statement by a peer's old key: its clock and ours differ */
 
 /* What a member said last, of one kind. */
@@ -119,7 +124,10 @@ struct member {
 	int64_t note_reply_at;
 	bool woke; /* on demand: its tunnel came up, and no note went through it yet */
 
-	struct kept applied;
+	struct kept applied, links;
+	uint64_t links_count;
+	bool links_fresh; /* and the engine does not know yet */
+	struct member *fresh_next;
 
 	char *voucher; /* it wants to change its key; NULL: it does not */
 	struct policy_key next_key;
@@ -172,6 +180,13 @@ struct sess {
 	int64_t served_us;
 	uint64_t who_since, since;
 	int64_t who_at;
+	uint32_t here_gen; /* of our links: said */
+	bool here;         /* it said its own */
+	uint8_t n_here;    /* lately */
+	int64_t here_us;
+	bool where, where_out;
+	uint64_t where_since, map_since;
+	int64_t where_at;
 	int64_t budget, budget_us;
 
 	/* admissions_say.c */
@@ -194,6 +209,22 @@ struct text {
 	char *delta; /* from this one to the one in force, and its signature */
 	size_t delta_len;
 	bool no_delta; /* there is none, or it does not pay */
+};
+
+struct said { /* statements of one kind, in the order in which they were learned */
+	uint64_t seq;
+	struct kept *head, *tail;
+};
+
+struct own_links {
+	struct session_links now, next;
+	bool due;         /* next is to be said */
+	int64_t at;       /* not before */
+	int64_t again_at; /* said again: our key may be another */
+	uint32_t gen;     /* counts what was said; 0: nothing */
+	uint64_t above;   /* others have heard this count */
+	struct session_head head;
+	struct policy_key key;
 };
 
 struct cluster {
@@ -284,16 +315,22 @@ struct cluster {
 	size_t n_tellers;
 
 	/* statements.c */
-	uint64_t stmt_seq;
-	struct kept *stmt_head, *stmt_tail;
+	struct said said[SESSION_KINDS];
 	bool who;
 	int64_t who_at;
+
+	/* where.c */
+	struct own_links links;
+	struct member *fresh_links; /* list */
+	bool where;
+	bool map_missed; /* what a seed passed on was of no use under this policy */
+	size_t where_next;
 
 	struct engine_effect *fx;
 	size_t n_fx, cap_fx;
 	struct engine_effects out;
 	struct cluster_block *arena;
-	struct session_msg *state_msg, *push_msg; /* of this step, for many */
+	struct session_msg *state_msg, *push_msg, *here_msg; /* of this step, for many */
 	struct session_head push_base;
 };
 
@@ -416,12 +453,34 @@ int64_t notes_wakeup(const struct cluster *c);
  * -ENOMEM. */
 int statement_take(struct cluster *c, const struct session_statement *st, bool direct);
 void statement_forget(struct cluster *c, struct kept *k);
+int statement_put(struct cluster *c, struct kept *k, const struct session_statement *st);
+bool statement_is_known(const struct kept *k, const struct session_statement *st);
+/* By its key, or by its old one. */
+bool statement_is_good(
+        struct cluster *c, const struct policy_peer *peer, const struct session_statement *st);
+void statement_fill(struct session_statement *st, const struct kept *k);
+/* What was learned since, but of `but`; the oldest first, as what does not fit comes with the next.
+ * NULL: no memory. */
+struct session_msg *statements_since(struct cluster *c, enum session_statement_kind kind,
+        uint64_t since, const struct member *but);
 void statements_state(struct cluster *c, struct session_msg *out); /* our own STATE */
 void statements_asked(struct cluster *c, struct sess *s, uint64_t since);
 void statements_serve(struct cluster *c, struct sess *s);
 void statements_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
 void statements_tick(struct cluster *c);
 int64_t statements_wakeup(const struct cluster *c);
+
+/* where.c */
+void here_say(struct cluster *c, struct sess *s); /* ours, if it was not told of it */
+void here_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
+void where_asked(struct cluster *c, struct sess *s, uint64_t since);
+void where_serve(struct cluster *c, struct sess *s);
+void map_come(struct cluster *c, struct sess *s, const struct session_msg *msg);
+void where_forget(struct cluster *c, struct member *m);
+void where_members(struct cluster *c); /* the policy is another */
+void where_tick(struct cluster *c);
+void where_ask(struct cluster *c); /* behind all that is said */
+int64_t where_wakeup(const struct cluster *c);
 
 /* vouchers.c */
 void voucher_say(struct cluster *c, struct sess *s); /* ours, if it was not told of it */

@@ -69,6 +69,7 @@ int engine_new(struct engine **out, const struct engine_config *config)
 	}
 	e->rng = e->cfg.seed;
 	e->self_change_us = e->self_change_wall_s = e->self_old_us = ENGINE_NEVER;
+	e->where_at = ENGINE_NEVER;
 	e->base_dirty = true;
 	e->plane_dirty = true;
 	text_set(e->charon_text, sizeof(e->charon_text), "not connected yet");
@@ -267,6 +268,8 @@ static void on_underlay(struct engine *e, const struct engine_event *ev)
 		if (e->peers[i]->want)
 			tunnel_reset(e, e->peers[i]);
 	peers_dirty_all(e);
+	e->underlay_known = true;
+	paths_own(e);
 }
 
 static void on_reconnect(struct engine *e, const char *name)
@@ -432,6 +435,7 @@ static void run(struct engine *e)
 	if (e->now.mono_us >= e->self_change_us || e->now.mono_us >= e->self_old_us)
 		peers_judge_all(e);
 	due_peers(e);
+	paths_step(e);
 	plane_step(e); /* charon must know our address before it hears of connections */
 	do {
 		while ((p = queue_pop(e, Q_DIRTY)))
@@ -511,6 +515,7 @@ int64_t engine_next_wakeup(const struct engine *e)
 	at = t < at ? t : at;
 	t = joins_wakeup(e);
 	at = t < at ? t : at;
+	at = e->where_at < at ? e->where_at : at;
 	at = e->self_old_us < at ? e->self_old_us : at;
 	return e->self_change_us < at ? e->self_change_us : at;
 }

@@ -57,6 +57,7 @@
 #define OVERLAYD_ENGINE_ENGINE_H
 
 #include "engine/join.h"
+#include "engine/links.h"
 #include "engine/session.h"
 #include "policy/admission.h"
 #include "policy/policy.h"
@@ -736,6 +737,8 @@ struct engine_member_view {
 	bool session; /* one with it is open */
 	bool seed;
 	const char *session_text; /* why there is none; "" */
+	bool has_links;           /* it said where it is on the underlay */
+	struct session_links links;
 };
 struct engine_bundle_view {
 	bool key;                    /* a cluster key is set */

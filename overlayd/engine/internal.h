@@ -12,6 +12,7 @@
  *	fwplan.c    table and elements
  *	classes.c   distinct sets of rules
  *	tunnel.c    who initiates, where to, when
+ *	paths.c     ways to peers that have no endpoints
  *	demand.c    SAs that come and go with traffic
  *	rotation.c  keys that change, the peers' and ours
  *	conns.c     load-conn, unload-conn, get-conns
@@ -49,7 +50,8 @@
 #define DEMAND_FORGET_US 300000000 /* without another: a failed acquire is no trouble any more */
 #define DEMAND_LOOK_US 6000000     /* between lists: charon tries for 8 s, and tells nobody */
 #define REASON_MAX 160
-#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX) /* addresses of a peer */
+/* Addresses of a peer: by the policy, by itself. */
+#define CANDIDATES_MAX (POLICY_ENDPOINTS_MAX * ENGINE_RESOLVED_MAX + SESSION_LINKS_MAX)
 
 /* One thing that is asked of the host, at most once at a time. */
 struct op {
@@ -185,8 +187,13 @@ struct peer {
 	uint16_t ep;     /* candidate, counted on */
 	struct policy_addr ep_addr;
 	uint16_t ep_port;
+	bool ep_is_link; /* the policy does not name it */
 	uint64_t eps_digest;
 	struct names *names;
+	struct session_links *there; /* where it says it is; NULL: it has not */
+	uint8_t path_tries;          /* of them, lately */
+	int64_t path_us;
+	bool path_needed; /* a seed is asked for them */
 	uint8_t resolve_next;
 	int64_t resolved_us;
 	struct op init_op, resolve_op;
@@ -359,6 +366,9 @@ struct engine {
 
 	struct policy_addr underlay[ENGINE_UNDERLAY_MAX];
 	size_t n_underlay;
+	bool underlay_known;
+	int64_t where_at, where_last; /* to ask for links; asked last */
+	uint8_t where_n;
 
 	struct cluster *cluster;
 	struct join *join; /* join_internal.h */
@@ -528,6 +538,17 @@ void tunnel_count_refused(struct engine *e, struct peer *p, uint8_t n);
 void tunnel_reset(struct engine *e, struct peer *p);
 void tunnel_result(struct engine *e, struct peer *p, int error, const char *text);
 void tunnel_choose(struct engine *e, struct peer *p);
+
+/* paths.c */
+void paths_own(struct engine *e); /* our addresses, or the policy, are others */
+size_t paths_of(
+        const struct engine *e, const struct peer *p, struct policy_addr *addrs, size_t max);
+bool paths_first_is_us(const struct engine *e, const struct peer *p);
+bool paths_open(struct engine *e, struct peer *p, size_t n);
+bool paths_may_try(struct engine *e, struct peer *p);
+void paths_tried(struct engine *e, struct peer *p);
+void paths_need(struct engine *e, struct peer *p);
+void paths_step(struct engine *e);
 
 /* demand.c */
 void demand_judge(struct engine *e, struct peer *p);

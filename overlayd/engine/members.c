@@ -38,7 +38,8 @@ struct member *member_get(struct cluster *c, const char *name)
 	m->key = peer->key;
 	m->seed = policy_is_seed(c->policy, peer);
 	m->applied.kind = SESSION_APPLIED;
-	m->applied.m = m;
+	m->links.kind = SESSION_LINKS;
+	m->applied.m = m->links.m = m;
 	m->prev = c->member_tail;
 	if (m->prev)
 		m->prev->next = m;
@@ -54,6 +55,7 @@ void member_drop(struct cluster *c, struct member *m)
 		sess_close(c, m->sessions, true);
 	notes_forget(c, m);
 	statement_forget(c, &m->applied);
+	where_forget(c, m);
 	voucher_forget(c, m);
 	for (size_t i = 0; i < c->n_seeds; i++)
 		if (c->seeds[i] == m)
@@ -133,6 +135,7 @@ void cluster_members(struct cluster *c, const struct policy *policy, const struc
 	}
 	members_seeds(c);
 	calls_members(c);
+	where_members(c);
 	policy_unref(old);
 }
 

@@ -83,6 +83,7 @@ static void peer_free(struct engine *e, struct peer *p)
 	mem_strfree(e, p->reason);
 	mem_strfree(e, p->name);
 	mem_free(e, p->names, sizeof(*p->names));
+	mem_free(e, p->there, sizeof(*p->there));
 	mem_free(e, p, sizeof(*p));
 }
 
@@ -292,6 +293,7 @@ void peers_take_policy(struct engine *e)
 	seeds_mark(e);
 	peers_judge_all(e);
 	cluster_members(e->cluster, e->policy, e->self);
+	paths_own(e);
 }
 
 void peers_judge_all(struct engine *e)
@@ -311,7 +313,8 @@ void peers_judge_all(struct engine *e)
 
 static bool has_no_path(const struct engine *e, const struct peer *p)
 {
-	return p->desired && !p->best && e->self && !e->self->n_endpoints && !p->want->n_endpoints;
+	return p->desired && !p->best && e->self && !e->self->n_endpoints &&
+	       !p->want->n_endpoints && !p->ep_addr.family;
 }
 
 static bool is_troubled(const struct engine *e, const struct peer *p)

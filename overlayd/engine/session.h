@@ -17,6 +17,10 @@
  *   VOUCHER    to a seed: I want to change my key, see policy/voucher.h; or, empty: not any more.
  *   ADMISSIONS guests that tokens let in (policy/admission.h), by the grants of `head`; or, without
  *              any, only the sum of all that I know of: if yours is another, send me what you have.
+ *   HERE       to a seed: where I am on the underlay, signed by my node key (engine/links.h).
+ *   WHERE      tell me where the nodes said they are since `since` (0: all).
+ *   MAP        the answer: signed statements, and `since` for the next time. Unasked, with since 0
+ *              and one statement that the receiver made: a newer one than what it says now.
  *
  * A NOTE is a datagram (UDP, same port, inside the SA): the serial and digest in force. A node sends
  * one to a few connected peers after each change and to one at random from time to time, so that
@@ -52,7 +56,10 @@ struct session_head {
  */
 enum session_statement_kind {
 	SESSION_APPLIED = 1, /* `head` is in force here; body: the release, for people */
+	SESSION_LINKS,       /* I am there on the underlay; body: see engine/links.h */
 };
+#define SESSION_KINDS (SESSION_LINKS + 1U)
+
 struct session_statement {
 	enum session_statement_kind kind;
 	char node[POLICY_NAME_MAX + 1];
@@ -74,22 +81,25 @@ enum session_msg_type {
 	SESSION_STATEMENTS,
 	SESSION_VOUCHER,
 	SESSION_ADMISSIONS,
+	SESSION_HERE,
+	SESSION_WHERE,
+	SESSION_MAP,
 };
-#define SESSION_TYPES (SESSION_ADMISSIONS + 1U)
+#define SESSION_TYPES (SESSION_MAP + 1U)
 
 struct session_msg {
 	enum session_msg_type type;
 	struct session_head head;           /* STATE, ADMISSIONS: in force; BUNDLE: the new one;
 	                                       WANT: have */
-	struct session_statement statement; /* STATE: own, signed by the host as it is sent */
+	struct session_statement statement; /* STATE, HERE: own, signed by the host as it is sent */
 	bool delta;                         /* BUNDLE: data is a delta from base, then signature */
 	struct session_head base;           /* BUNDLE with delta */
 	const uint8_t *data; /* BUNDLE: payload, see bundle.h; VOUCHER: a line; ADMISSIONS: records,
 	                        each behind its length in two bytes, big-endian; borrowed */
 	size_t len;
 	uint8_t sum[32]; /* ADMISSIONS: of all that are known, see engine/admissions.c */
-	uint64_t since;  /* WHO, STATEMENTS */
-	const struct session_statement *statements; /* STATEMENTS; borrowed */
+	uint64_t since;  /* WHO, STATEMENTS, WHERE, MAP */
+	const struct session_statement *statements; /* STATEMENTS, MAP; borrowed */
 	size_t n_statements;
 };
 

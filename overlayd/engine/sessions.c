@@ -317,6 +317,7 @@ static void sess_sync(struct cluster *c, struct sess *s)
 	if (s->greeted && head_same(&s->told, &c->head)) {
 		admissions_greet(c, s);
 		voucher_say(c, s);
+		here_say(c, s);
 		return;
 	}
 	push(c, s);
@@ -333,6 +334,7 @@ static void sess_sync(struct cluster *c, struct sess *s)
 	s->adm_said = false;
 	admissions_greet(c, s);
 	voucher_say(c, s);
+	here_say(c, s);
 }
 
 /* ---- what is heard ---- */
@@ -419,6 +421,15 @@ void cluster_session_msg(struct cluster *c, uint64_t id, const struct session_ms
 	case SESSION_ADMISSIONS:
 		admissions_come(c, s, msg);
 		break;
+	case SESSION_HERE:
+		here_come(c, s, msg);
+		break;
+	case SESSION_WHERE:
+		where_asked(c, s, msg->since);
+		break;
+	case SESSION_MAP:
+		map_come(c, s, msg);
+		break;
 	}
 }
 
@@ -440,6 +451,8 @@ static void sess_serve(struct cluster *c, struct sess *s)
 		want_serve(c, s);
 	if (s->who)
 		statements_serve(c, s);
+	if (s->where)
+		where_serve(c, s);
 }
 
 static void slow_tick(struct cluster *c)

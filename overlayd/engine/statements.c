@@ -39,29 +39,31 @@ static bool is_by(struct cluster *c, const struct policy_key *key, const uint8_t
 	return !policy_key_verify(key, text, len, st->signature);
 }
 
-static bool is_good(struct cluster *c, const struct member *m, const struct session_statement *st)
+bool statement_is_good(
+        struct cluster *c, const struct policy_peer *peer, const struct session_statement *st)
 {
 	uint8_t text[SESSION_STATEMENT_MAX];
 	size_t len = session_statement_text(st, text);
 
 	if (IMPAIRED(IMPAIR_TRUST_STATEMENTS))
 		return true;
-	if (is_by(c, &m->key, text, len, st))
+	if (is_by(c, &peer->key, text, len, st))
 		return true;
 	/* A node signs with its old key for as long as that counts, so that all can verify it. */
-	return m->peer && m->peer->has_old_key &&
-	       c->now.wall_s < m->peer->old_until + OLD_KEY_GRACE_S &&
-	       is_by(c, &m->peer->old_key, text, len, st);
+	return peer->has_old_key && c->now.wall_s < peer->old_until + OLD_KEY_GRACE_S &&
+	       is_by(c, &peer->old_key, text, len, st);
 }
 
 /* ---- what is known ---- */
 
 static void unlink_kept(struct cluster *c, struct kept *k)
 {
+	struct said *said = &c->said[k->kind];
+
 	if (!k->seq)
 		return;
-	*(k->prev ? &k->prev->next : &c->stmt_head) = k->next;
-	*(k->next ? &k->next->prev : &c->stmt_tail) = k->prev;
+	*(k->prev ? &k->prev->next : &said->head) = k->next;
+	*(k->next ? &k->next->prev : &said->tail) = k->prev;
 	k->prev = k->next = NULL;
 }
 
@@ -74,8 +76,9 @@ void statement_forget(struct cluster *c, struct kept *k)
 	k->seq = 0;
 }
 
-static int put(struct cluster *c, struct kept *k, const struct session_statement *st)
+int statement_put(struct cluster *c, struct kept *k, const struct session_statement *st)
 {
+	struct said *said = &c->said[k->kind];
 	uint8_t *body = cl_alloc(c, (size_t)st->body_len + 1); /* and a NUL: a release is text */
 
 	if (!body)
@@ -86,14 +89,14 @@ static int put(struct cluster *c, struct kept *k, const struct session_statement
 	memcpy(k->signature, st->signature, sizeof(k->signature));
 	k->body = body;
 	k->body_len = st->body_len;
-	k->seq = ++c->stmt_seq;
-	k->prev = c->stmt_tail;
-	*(k->prev ? &k->prev->next : &c->stmt_head) = k;
-	c->stmt_tail = k;
+	k->seq = ++said->seq;
+	k->prev = said->tail;
+	*(k->prev ? &k->prev->next : &said->head) = k;
+	said->tail = k;
 	return 0;
 }
 
-static bool is_known(const struct kept *k, const struct session_statement *st)
+bool statement_is_known(const struct kept *k, const struct session_statement *st)
 {
 	return k->seq && head_same(&k->head, &st->head) && k->body_len == st->body_len &&
 	       !memcmp(k->signature, st->signature, sizeof(k->signature));
@@ -133,15 +136,15 @@ int statement_take(struct cluster *c, const struct session_statement *st, bool d
 	if (!m)
 		return c->oom ? -ENOMEM : 0; /* of ourselves, or of nobody */
 	k = &m->applied;
-	if (is_known(k, st)) {
+	if (statement_is_known(k, st)) {
 		k->said_us = direct ? c->now.mono_us : k->said_us;
 		return 0;
 	}
 	if (!direct && ((k->seq && st->head.serial <= k->head.serial) || has_state(m)))
 		return 0;
-	if (!is_good(c, m, st))
+	if (!statement_is_good(c, m->peer, st))
 		return -EKEYREJECTED;
-	ret = put(c, k, st);
+	ret = statement_put(c, k, st);
 	if (!ret)
 		k->said_us = c->now.mono_us;
 	return ret;
@@ -167,7 +170,7 @@ void statements_asked(struct cluster *c, struct sess *s, uint64_t since)
 	sess_dirty(c, s);
 }
 
-static void fill(struct session_statement *st, const struct kept *k)
+void statement_fill(struct session_statement *st, const struct kept *k)
 {
 	st->kind = k->kind;
 	memcpy(st->node, k->m->name, strlen(k->m->name) + 1);
@@ -177,38 +180,48 @@ static void fill(struct session_statement *st, const struct kept *k)
 	memcpy(st->signature, k->signature, sizeof(st->signature));
 }
 
-/* The oldest that is newer than `since` first, so that what does not fit comes with the next. */
+struct session_msg *statements_since(struct cluster *c, enum session_statement_kind kind,
+        uint64_t since, const struct member *but)
+{
+	struct session_msg *msg = cl_arena(c, sizeof(*msg));
+	const struct said *said = &c->said[kind];
+	struct session_statement *v = NULL;
+	struct kept *k = said->tail, *first = NULL;
+	size_t n = 0;
+
+	if (since > said->seq)
+		since = 0; /* it was counted in an earlier life of ours */
+	for (; k && k->seq > since; first = k, k = k->prev)
+		n++;
+	if (n > SESSION_STATEMENTS_MAX)
+		n = SESSION_STATEMENTS_MAX;
+	if (n)
+		v = cl_arena(c, n * sizeof(*v));
+	if (!msg || (n && !v))
+		return NULL;
+	msg->since = since;
+	msg->statements = v;
+	for (k = first; n--; k = k->next) {
+		if (k->m != but)
+			statement_fill(&v[msg->n_statements++], k);
+		msg->since = k->seq;
+	}
+	return msg;
+}
+
 void statements_serve(struct cluster *c, struct sess *s)
 {
-	uint64_t since = s->who_since <= c->stmt_seq ? s->who_since : 0;
-	struct kept *k = c->stmt_tail;
-	struct session_statement *v = NULL;
 	struct session_msg *msg;
-	size_t n = 0;
 
 	if (c->now.mono_us < s->who_at) {
 		sessions_slow(c, s, s->who_at);
 		return;
 	}
-	while (k && k->seq > since) {
-		n++;
-		k = k->prev;
-	}
-	if (n > SESSION_STATEMENTS_MAX)
-		n = SESSION_STATEMENTS_MAX;
-	msg = cl_arena(c, sizeof(*msg));
-	if (n)
-		v = cl_arena(c, n * sizeof(*v));
 	s->who = false;
-	if (!msg || (n && !v))
+	msg = statements_since(c, SESSION_APPLIED, s->who_since, NULL);
+	if (!msg)
 		return;
-	k = k ? k->next : c->stmt_head;
-	*msg = (struct session_msg){
-	        .type = SESSION_STATEMENTS, .since = since, .statements = v, .n_statements = n};
-	for (size_t i = 0; i < n; i++, k = k->next) {
-		fill(&v[i], k);
-		msg->since = k->seq;
-	}
+	msg->type = SESSION_STATEMENTS;
 	sess_send(c, s, msg, false);
 	s->who_at = c->now.mono_us + WHO_GAP_US;
 }
@@ -239,7 +252,7 @@ void statements_come(struct cluster *c, struct sess *s, const struct session_msg
 
 void cluster_who(struct cluster *c)
 {
-	c->who = true;
+	c->who = c->where = true;
 }
 
 static void ask(struct cluster *c, struct sess *s)

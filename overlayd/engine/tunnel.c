@@ -64,17 +64,24 @@ static void collect(const struct engine *e, const struct peer *p, struct candida
 	}
 }
 
-static size_t candidates(const struct engine *e, const struct peer *p, struct policy_addr *addrs,
-        uint16_t *ports, size_t max)
+/* Behind them where it says it is. */
+static void collect_links(const struct engine *e, const struct peer *p, struct candidates *c)
 {
-	struct candidates c = {.addrs = addrs, .ports = ports, .max = max};
+	struct policy_addr addrs[SESSION_LINKS_MAX];
+	size_t n = paths_of(e, p, addrs, SESSION_LINKS_MAX);
 
-	collect(e, p, &c);
-	if (!c.n) {
-		c.all = true;
-		collect(e, p, &c);
-	}
-	return c.n;
+	for (size_t i = 0; i < n; i++)
+		add(e, c, &addrs[i], p->there->port);
+}
+
+static void candidates(const struct engine *e, const struct peer *p, struct candidates *c)
+{
+	c->all = false;
+	collect(e, p, c);
+	if (c->n)
+		return;
+	c->all = true;
+	collect(e, p, c);
 }
 
 /* The endpoint that the connection should name; an established SA's stays while it is listed. */
@@ -82,15 +89,24 @@ void tunnel_choose(struct engine *e, struct peer *p)
 {
 	struct policy_addr addrs[CANDIDATES_MAX];
 	uint16_t ports[CANDIDATES_MAX];
-	size_t n = candidates(e, p, addrs, ports, CANDIDATES_MAX);
+	struct candidates c = {.addrs = addrs, .ports = ports, .max = CANDIDATES_MAX};
+	size_t n_written, n;
 
+	candidates(e, p, &c);
+	n = n_written = c.n;
+	if (p->there) {
+		c.all = false;
+		collect_links(e, p, &c);
+		n = paths_open(e, p, n_written) ? c.n : n_written;
+	}
 	if (p->trying || p->best) {
-		for (size_t i = 0; i < n; i++)
+		for (size_t i = 0; i < c.n; i++)
 			if (ports[i] == p->ep_port && addr_equal(&addrs[i], &p->ep_addr))
 				return;
 	}
 	p->ep_addr = n ? addrs[p->ep % n] : (struct policy_addr){0};
 	p->ep_port = n ? ports[p->ep % n] : 0;
+	p->ep_is_link = n && p->ep % n >= n_written;
 }
 
 void tunnel_stop(struct engine *e, struct peer *p)
@@ -172,6 +188,8 @@ static void tunnel_failed(struct engine *e, struct peer *p, bool refused, const 
 	if (refused)
 		try_again_refused(e, p);
 	p->ep++;
+	if (p->want && p->attempts >= p->want->n_endpoints)
+		paths_need(e, p); /* it may be elsewhere now */
 }
 
 /* Its SA of an old key is up still; the other end may have the new policy only in a while. */
@@ -282,7 +300,7 @@ static void pick_best(struct engine *e, struct peer *p)
 static bool first_is_us(const struct engine *e, const struct peer *p)
 {
 	if (!p->want->n_endpoints)
-		return false;
+		return paths_first_is_us(e, p);
 	return !e->self->n_endpoints || policy_key_compare(&e->own_key, &p->key) < 0;
 }
 
@@ -302,6 +320,8 @@ static void initiate(struct engine *e, struct peer *p)
 	                                                          : conn_name(e, p);
 	p->trying = true;
 	e->n_trying++;
+	if (p->ep_is_link)
+		paths_tried(e, p);
 	p->try_until_us = e->now.mono_us + e->cfg.initiate_timeout_us;
 	peer_wake(p, p->try_until_us);
 }
@@ -325,6 +345,17 @@ static bool has_inherited(const struct peer *p)
 	return false;
 }
 
+static void no_way(struct engine *e, struct peer *p)
+{
+	if (p->want->n_endpoints || e->self->n_endpoints)
+		return;
+	paths_need(e, p);
+	peer_degrade(e, p, "neither it nor this node has an endpoint in the policy%s",
+	        !e->is_signed ? ""
+	        : p->there    ? ", and there is no way from here to where it is"
+	                      : ", and no seed has said where it is");
+}
+
 static void connect_step(struct engine *e, struct peer *p)
 {
 	if (p->trying && came_childless(e, p)) {
@@ -339,9 +370,7 @@ static void connect_step(struct engine *e, struct peer *p)
 	}
 	tunnel_choose(e, p);
 	if (!p->ep_addr.family) {
-		if (!p->want->n_endpoints && !e->self->n_endpoints)
-			peer_degrade(
-			        e, p, "neither it nor this node has an endpoint in the policy");
+		no_way(e, p);
 		return;
 	}
 	if (!p->rule_us && e->now.mono_us < p->grace_until_us) {
@@ -352,6 +381,8 @@ static void connect_step(struct engine *e, struct peer *p)
 		peer_wake(p, p->init_op.at);
 		return;
 	}
+	if (p->ep_is_link && !paths_may_try(e, p))
+		return;
 	if (p->conn != CONN_LOADED || p->conn_op.id || p->conn_digest != conn_digest_wanted(e, p)) {
 		conn_step(e, p); /* the next endpoint; comes back when it is loaded */
 		return;

@@ -116,7 +116,7 @@ void session_conn_send(struct session_conn *conn, const struct session_msg *msg,
 
 	if (conn->stage != SESSION_UP)
 		return;
-	if (msg->type == SESSION_STATE)
+	if (msg->type == SESSION_STATE || msg->type == SESSION_HERE)
 		rc = session_sign(conn->all, &copy.statement, err, sizeof(err));
 	if (rc) {
 		session_conn_end(conn, "%s", err);
@@ -132,8 +132,8 @@ void session_conn_send(struct session_conn *conn, const struct session_msg *msg,
 		conn->large_until_us = until;
 		conn->reader.payload_max = BUNDLE_FILE_MAX;
 	}
-	if (msg->type == SESSION_WHO) {
-		conn->answer_until_us = until;
+	if (msg->type == SESSION_WHO || msg->type == SESSION_WHERE) {
+		*(msg->type == SESSION_WHO ? &conn->answer_until_us : &conn->map_until_us) = until;
 		if (conn->reader.payload_max < SESSION_ANSWER_MAX)
 			conn->reader.payload_max = SESSION_ANSWER_MAX;
 	}
@@ -145,9 +145,10 @@ void session_conn_send(struct session_conn *conn, const struct session_msg *msg,
 /* What was asked for came, or did not come: back to what is taken unasked. */
 static void bounds_set(struct session_conn *conn)
 {
-	conn->reader.payload_max = conn->large_until_us    ? BUNDLE_FILE_MAX
-	                           : conn->answer_until_us ? SESSION_ANSWER_MAX
-	                                                   : SESSION_SMALL_MAX;
+	conn->reader.payload_max = conn->large_until_us ? BUNDLE_FILE_MAX
+	                           : conn->answer_until_us || conn->map_until_us
+	                                   ? SESSION_ANSWER_MAX
+	                                   : SESSION_SMALL_MAX;
 }
 
 static void bounds_judge(struct session_conn *conn, const struct session_msg *msg)
@@ -158,6 +159,8 @@ static void bounds_judge(struct session_conn *conn, const struct session_msg *ms
 		conn->large_until_us = 0; /* small deltas come unasked: not the answer */
 	else if (msg->type == SESSION_STATEMENTS)
 		conn->answer_until_us = 0;
+	else if (msg->type == SESSION_MAP && (msg->since || !msg->n_statements))
+		conn->map_until_us = 0; /* since 0: what we said ourselves, unasked */
 	if (conn->stage == SESSION_UP)
 		bounds_set(conn);
 }
@@ -364,10 +367,13 @@ bool session_conn_tick(struct session_conn *conn, int64_t now_us)
 			conn->large_until_us = 0;
 		if (conn->answer_until_us && now_us >= conn->answer_until_us)
 			conn->answer_until_us = 0;
+		if (conn->map_until_us && now_us >= conn->map_until_us)
+			conn->map_until_us = 0;
 		bounds_set(conn);
 	}
 	conn_watch(conn);
-	return conn->stage != SESSION_UP || conn->large_until_us || conn->answer_until_us;
+	return conn->stage != SESSION_UP || conn->large_until_us || conn->answer_until_us ||
+	       conn->map_until_us;
 }
 
 /* ---- begin ---------------------------------------------------------------------------------- */

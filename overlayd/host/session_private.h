@@ -94,7 +94,7 @@ struct session_conn {
 	size_t in_bytes; /* and what came since */
 	int credit;
 	unsigned unknown;
-	int64_t large_until_us, answer_until_us;
+	int64_t large_until_us, answer_until_us, map_until_us;
 
 	struct session_queue queue;
 	int64_t out_us;

@@ -49,7 +49,7 @@ static int signed_read(const uint8_t *at, size_t len, struct session_statement *
 		return -EBADMSG;
 	kind = at[OPENING];
 	at += OPENING + 1;
-	if (kind != SESSION_APPLIED)
+	if (kind < SESSION_APPLIED || kind >= SESSION_KINDS)
 		return 0;
 	nul = memchr(at, 0, (size_t)(end - at));
 	if (!nul || !name_valid(at, (size_t)(nul - at)) || end - nul < 1 + (ptrdiff_t)FIXED ||

@@ -19,6 +19,9 @@ static const char *const types[] = {
         [SESSION_STATEMENTS] = "statements",
         [SESSION_VOUCHER] = "voucher",
         [SESSION_ADMISSIONS] = "admissions",
+        [SESSION_HERE] = "here",
+        [SESSION_WHERE] = "where",
+        [SESSION_MAP] = "map",
 };
 #define N_TYPES (sizeof(types) / sizeof(types[0]))
 
@@ -236,13 +239,17 @@ int session_encode(const struct session_msg *msg, struct session_out *out)
 		        json_pack("{s:s, s:o}", "msg", "want", "head", head_make(&msg->head)), NULL,
 		        0, NULL, 0, out);
 	case SESSION_WHO:
-		return out_make(
-		        json_pack("{s:s, s:o}", "msg", "who", "since", since_make(msg->since)),
+	case SESSION_WHERE:
+		return out_make(json_pack("{s:s, s:o}", "msg", types[msg->type], "since",
+		                        since_make(msg->since)),
 		        NULL, 0, NULL, 0, out);
 	case SESSION_STATEMENTS:
-		return encode_records(json_pack("{s:s, s:o}", "msg", "statements", "since",
+	case SESSION_MAP:
+		return encode_records(json_pack("{s:s, s:o}", "msg", types[msg->type], "since",
 		                              since_make(msg->since)),
 		        msg->statements, msg->n_statements, out);
+	case SESSION_HERE:
+		return encode_records(json_pack("{s:s}", "msg", "here"), &msg->statement, 1, out);
 	case SESSION_VOUCHER:
 		return msg->len < POLICY_VOUCHER_LINE_MAX
 		               ? out_make(json_pack("{s:s}", "msg", "voucher"), msg->data, msg->len,
@@ -262,15 +269,13 @@ void session_in_clear(struct session_in *in)
 		free(in->statements);
 }
 
-static int decode_state(const struct wire_msg *wire, struct session_in *in)
+/* One statement. */
+static int decode_said(const struct wire_msg *wire, struct session_in *in)
 {
 	const uint8_t *at = wire->payload;
 	size_t left = wire->payload_len;
 
-	if (!head_read(json_object_get(wire->header, "head"), &in->msg.head) ||
-	        session_record_read(&at, &left, &in->msg.statement) != 1 || left)
-		return -EBADMSG;
-	return 1;
+	return session_record_read(&at, &left, &in->msg.statement) == 1 && !left ? 1 : -EBADMSG;
 }
 
 static int decode_bundle(const struct wire_msg *wire, struct session_in *in)
@@ -336,10 +341,15 @@ static int decode_typed(const struct wire_msg *wire, struct session_in *in)
 {
 	switch (in->msg.type) {
 	case SESSION_STATE:
-		return decode_state(wire, in);
+		return head_read(json_object_get(wire->header, "head"), &in->msg.head)
+		               ? decode_said(wire, in)
+		               : -EBADMSG;
+	case SESSION_HERE:
+		return decode_said(wire, in);
 	case SESSION_BUNDLE:
 		return decode_bundle(wire, in);
 	case SESSION_STATEMENTS:
+	case SESSION_MAP:
 		return decode_statements(wire, in);
 	case SESSION_VOUCHER:
 		in->msg.data = wire->payload;
@@ -353,6 +363,7 @@ static int decode_typed(const struct wire_msg *wire, struct session_in *in)
 		               ? 1
 		               : -EBADMSG;
 	case SESSION_WHO:
+	case SESSION_WHERE:
 		return !wire->payload_len && since_read(json_object_get(wire->header, "since"),
 		                                     &in->msg.since)
 		               ? 1

@@ -36,7 +36,7 @@ static void same(const struct session_msg *a, const struct session_msg *b)
 	same_head(&a->base, &b->base);
 	if (a->type == SESSION_ADMISSIONS && memcmp(a->sum, b->sum, sizeof(a->sum)))
 		abort();
-	if (a->type == SESSION_STATE)
+	if (a->type == SESSION_STATE || a->type == SESSION_HERE)
 		same_statement(&a->statement, &b->statement);
 	if (a->len && memcmp(a->data, b->data, a->len))
 		abort();

@@ -260,7 +260,7 @@ static void session_send(struct world *w, struct node *n, const struct engine_se
 		abort();
 	p->to = (struct side){t.s, !t.i};
 	p->msg = *m;
-	if (m->type == SESSION_STATE)
+	if (m->type == SESSION_STATE || m->type == SESSION_HERE)
 		sign(n, &p->msg.statement);
 	if (size)
 		memcpy(p->statements, m->statements, size);

@@ -338,7 +338,7 @@ void net_send(struct world *w, struct node *n, uint64_t id, const struct session
 
 	if (!e || e->sess->broken)
 		return;
-	if (m.type == SESSION_STATE)
+	if (m.type == SESSION_STATE || m.type == SESSION_HERE)
 		sign_statement(n, &m.statement);
 	if (m.type == SESSION_WANT) {
 		e->large = true;

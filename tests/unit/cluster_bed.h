@@ -162,6 +162,8 @@ static inline void net_send(struct cbed *b, int from, uint64_t id, const struct 
 		memcpy(it->msg.statement.body, "1.2", 3);
 		node_sign(from, &it->msg.statement);
 	}
+	if (msg->type == SESSION_HERE && !b->n[from].puppet)
+		node_sign(from, &it->msg.statement);
 	if (b->tamper && !b->tamper(b, from, to, &it->msg))
 		it->to = -1;
 }

@@ -48,7 +48,7 @@ static struct session_head draw_head(bool some)
 
 static struct session_statement draw_statement(void)
 {
-	struct session_statement s = {.kind = SESSION_APPLIED};
+	struct session_statement s = {.kind = 1 + draw() % (SESSION_KINDS - 1)};
 	size_t len = 1 + draw() % POLICY_NAME_MAX;
 
 	for (size_t i = 0; i < len; i++)
@@ -84,7 +84,11 @@ static struct session_msg draw_msg(enum session_msg_type type)
 	case SESSION_WANT:
 		msg.head = draw_head(false);
 		break;
+	case SESSION_HERE:
+		msg.statement = draw_statement();
+		break;
 	case SESSION_WHO:
+	case SESSION_WHERE:
 		msg.since = draw();
 		break;
 	case SESSION_VOUCHER:
@@ -106,6 +110,7 @@ static struct session_msg draw_msg(enum session_msg_type type)
 		}
 		break;
 	case SESSION_STATEMENTS:
+	case SESSION_MAP:
 		msg.since = draw();
 		msg.n_statements = draw() % 20;
 		for (size_t i = 0; i < msg.n_statements; i++)
@@ -185,7 +190,7 @@ static void msg_equal(const struct session_msg *a, const struct session_msg *b)
 	assert_int_equal(a->n_statements, b->n_statements);
 	for (size_t i = 0; i < a->n_statements; i++)
 		statement_equal(&a->statements[i], &b->statements[i]);
-	if (a->type == SESSION_STATE)
+	if (a->type == SESSION_STATE || a->type == SESSION_HERE)
 		statement_equal(&a->statement, &b->statement);
 }
 
