@@ -441,6 +441,15 @@ static void test_except_refused(void **state)
 	        "these lines: write \"" PRINT6 "\" into it by hand, and raise `serial`\n");
 	file_is("tokens.d/a.yaml", ODD);
 	file_is("policy.yaml", MAIN("7"));
+	/* The same, and it would land in the comment of the key. */
+#define ODDER                                                                                      \
+	"a:\n  key: " KEY4 " " PRINT5 "\n" FIELDS                                                  \
+	"  except: [\"SHA256:tIqb\\x54MBh9dEoGDsf20Jp7xE2eFwov1zxRNjJCkj6oFc\"]\n"
+	put("tokens.d/a.yaml", ODDER);
+	except_refused_is("a", PRINT6, -EINVAL,
+	        "tokens.d/a.yaml:1:1: error: `except` of the token a cannot be changed safely in "
+	        "these lines: write \"" PRINT6 "\" into it by hand, and raise `serial`\n");
+	file_is("tokens.d/a.yaml", ODDER);
 }
 
 /* ---- taking it back */
