@@ -236,6 +236,7 @@ static void spread(struct cluster *c)
 		spread_to(c, s, &all, &ours, sum);
 	for (size_t i = 0; i < c->n_adms; i++)
 		c->adms[i]->push = false;
+	c->adm_spread_any = true;
 	c->adm_spread = c->adm_gen;
 	memcpy(c->adm_spread_sum, sum, sizeof(c->adm_spread_sum));
 }
@@ -269,7 +270,7 @@ void admissions_tick(struct cluster *c)
 {
 	if (!speaks(c))
 		return;
-	if (c->adm_spread != c->adm_gen)
+	if (c->adm_spread != c->adm_gen || !c->adm_spread_any)
 		spread(c);
 	if (c->now.mono_us < c->adm_due)
 		return;
@@ -286,60 +287,74 @@ int64_t admissions_wakeup(const struct cluster *c)
 
 /* ---- in ---- */
 
-/* One more of a few at once, and then one in each `every`. */
-static bool bucket(struct cluster *c, uint32_t *n, int64_t *at, uint32_t burst, int64_t every)
+/* A few at once, and then one in each `every`: how many there are still to go? */
+static uint32_t left(struct cluster *c, uint32_t *n, int64_t *at, uint32_t burst, int64_t every)
 {
 	int64_t more = (c->now.mono_us - *at) / every;
 
 	*at += more * every;
 	*n = more < *n ? *n - (uint32_t)more : 0;
-	return *n < burst && ++*n;
+	return burst - *n;
 }
 
 bool member_may_replace(struct cluster *c, struct member *m)
 {
-	return bucket(c, &m->adm_replaced, &m->adm_replaced_us, REPLACE_BURST, REPLACE_US);
+	return left(c, &m->adm_replaced, &m->adm_replaced_us, REPLACE_BURST, REPLACE_US) &&
+	       ++m->adm_replaced;
 }
 
-/*
- * Who has the same bundle in force verified it as we do. By another, the seed may have another key:
- * that is looked into only so often.
- */
-static bool faulty(struct cluster *c, struct member *m, bool same)
+static void tell_faulty(struct cluster *c, struct member *m)
 {
-	if (!same)
-		return bucket(c, &m->adm_odd, &m->adm_odd_us, ODD_BURST, ODD_US);
-	member_strike(c, m, 1);
 	if (member_may_tell(c, m))
 		cl_notice(c, ENGINE_WARNING, ENGINE_N_JOIN_REFUSED, m,
 		        "%s told of a guest that its token or its seed did not sign for: it is "
 		        "passed over.",
 		        m->name);
-	return c->now.mono_us >= m->deaf_until;
+}
+
+/*
+ * Who has the same bundle in force verified it as we do. By another, the seed may have another key:
+ * that is looked into only so often. False: the rest is not looked at.
+ */
+static bool may_go_on(struct cluster *c, struct member *m, bool same)
+{
+	if (same)
+		return c->now.mono_us >= m->deaf_until;
+	return left(c, &m->adm_odd, &m->adm_odd_us, ODD_BURST, ODD_US);
+}
+
+static void faulty(struct cluster *c, struct member *m, bool same)
+{
+	if (same) {
+		member_strike(c, m, 1);
+		tell_faulty(c, m);
+	} else {
+		m->adm_odd++;
+	}
 }
 
 static void take(struct cluster *c, struct sess *s, const struct session_msg *msg)
 {
 	bool same = head_same(&msg->head, &c->head);
-	const uint8_t *at = msg->data;
-	size_t left = msg->len;
+	const uint8_t *at = msg->data, *end = at + msg->len;
 
-	while (left > 2) {
+	while (end - at > 2 && may_go_on(c, s->m, same)) {
 		size_t len = (size_t)at[0] << 8 | at[1];
 		struct admission *adm;
 		int ret;
 
-		if (left - 2 < len)
-			return; /* the host let it pass? */
+		if ((size_t)(end - at) < 2 + len)
+			return; /* the host lets none such pass */
 		ret = admission_take(c, at + 2, len, s->m, &adm);
 		at += 2 + len;
-		left -= 2 + len;
 		if (!ret) {
 			adm->from = s->node.key;
 			adm->push = c->self_seed;
-		} else if (ret == -ENOMEM || (ret == -EKEYREJECTED && !faulty(c, s->m, same))) {
-			return;
 		}
+		if (ret == -EKEYREJECTED)
+			faulty(c, s->m, same);
+		if (ret == -ENOMEM)
+			return;
 	}
 }
 

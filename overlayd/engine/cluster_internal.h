@@ -277,6 +277,7 @@ struct cluster {
 	int64_t adm_full_us; /* told */
 	uint8_t *adm_kept;   /* as they came from the disk, until there is a bundle */
 	size_t adm_kept_len;
+	bool adm_spread_any;
 	uint64_t adm_spread; /* generation that the sessions were told of */
 	uint8_t adm_spread_sum[32];
 	int64_t adm_due;

@@ -50,6 +50,9 @@ struct cnode {
 	int store_error;
 	bool store_hangs;
 	unsigned n_stores;
+	uint8_t *guests; /* on disk */
+	size_t guests_len;
+	unsigned n_guest_stores, n_policies;
 	/* of a puppet: what came last of each type, and how many */
 	struct session_msg last[SESSION_TYPES];
 	unsigned got[SESSION_TYPES], opened, closed, notes;
@@ -73,6 +76,7 @@ struct cbed {
 	bool no_notes;  /* all are lost */
 	bool deaf;      /* calls get no answer */
 	bool may_short; /* a step may run out of memory */
+	const struct cluster_hooks *hooks;
 };
 
 static inline int node_of(const char *name)
@@ -212,6 +216,15 @@ static inline void tell_keep(struct cbed *b, int node, const struct engine_notic
 	snprintf(t->text, sizeof(t->text), "%s", notice->text);
 }
 
+static inline void guests_keep(struct cnode *n, const uint8_t *data, size_t len)
+{
+	free(n->guests);
+	n->guests = malloc(len + 1);
+	n->guests_len = len;
+	if (len)
+		memcpy(n->guests, data, len);
+}
+
 static inline void carry_out(struct cbed *b, int i, const struct engine_effect *fx)
 {
 	struct cnode *n = &b->n[i];
@@ -228,6 +241,14 @@ static inline void carry_out(struct cbed *b, int i, const struct engine_effect *
 			break;
 		if (!n->store_error)
 			n->stored = fx->bundle.serial;
+		item_put(b, ITEM_STORED, i, i)->id = fx->id;
+		break;
+	case ENGINE_FX_ADMISSIONS_STORE:
+		n->n_guest_stores++;
+		if (n->store_hangs)
+			break;
+		if (!n->store_error)
+			guests_keep(n, fx->admissions.data, fx->admissions.len);
 		item_put(b, ITEM_STORED, i, i)->id = fx->id;
 		break;
 	case ENGINE_FX_SESSION_OPEN:
@@ -266,6 +287,7 @@ static inline void step_end(struct cbed *b, int i)
 	const struct engine_effects *fx;
 
 	if (p) {
+		n->n_policies++;
 		policy_unref(n->policy);
 		n->policy = p;
 		cluster_members(n->c, p, policy_peer_by_name(p, name_of(i)));
@@ -292,11 +314,13 @@ static inline void node_start(
 {
 	struct cnode *n = &b->n[i];
 
-	assert_int_equal(cluster_new(&n->c, 77 + (uint64_t)i, NULL), 0);
+	assert_int_equal(cluster_new(&n->c, 77 + (uint64_t)i, b->hooks), 0);
 	n->policy = policy_ref(local);
 	step_begin(b, i);
 	cluster_members(n->c, local, policy_peer_by_name(local, name_of(i)));
 	cluster_key(n->c, &cluster_secret(0)->pub);
+	if (n->guests_len)
+		cluster_admissions(n->c, n->guests, n->guests_len);
 	if (kept)
 		cluster_bundle(n->c, ENGINE_BUNDLE_KEPT, kept->data, kept->len);
 	step_end(b, i);
@@ -525,6 +549,7 @@ static inline void cbed_free(struct cbed *b)
 	for (int i = 0; i < NODES; i++) {
 		cluster_free(b->n[i].c);
 		policy_unref(b->n[i].policy);
+		free(b->n[i].guests);
 		for (int t = 0; t < (int)SESSION_TYPES; t++)
 			msg_free(&b->n[i].last[t]);
 	}
