@@ -274,6 +274,19 @@ static size_t calls_of(const struct join_serve *serve, const struct policy_addr 
 	return n;
 }
 
+/*
+ * Who had that address before, and was answered, hung up: that word went with its join SA. It holds
+ * no place for those who get the address next.
+ */
+static void calls_past_free(struct join_serve *serve, const struct policy_addr *from)
+{
+	struct call *call, *next;
+
+	DL_FOREACH_SAFE(serve->calls, call, next)
+		if (call->stage == CALL_ANSWER && memcmp(&call->from, from, sizeof(*from)) == 0)
+			call_free(call, false);
+}
+
 static int challenge_make(struct call *call)
 {
 	struct join_challenge challenge = {
@@ -332,6 +345,7 @@ static int on_comer(sd_event_source *source, int fd, uint32_t events, void *user
 		if (new < 0)
 			break;
 		memcpy(addr.bytes, &from.sin6_addr, sizeof(from.sin6_addr));
+		calls_past_free(serve, &addr);
 		if (serve->n_calls >= CALLS_MAX || !policy_prefix_contains(&serve->pool, &addr) ||
 		        calls_of(serve, &addr) >= CALLS_EACH)
 			close(new);
