@@ -175,7 +175,8 @@ static int revoke_prepare(struct pol_edit *edit, const struct policy_peer *peer,
 	if (ret)
 		return ret;
 	/* Exactly this one is gone, and nothing else of the entry's neighbours. */
-	if (edit->new->n_peers != n - 1 || policy_peer_by_name(edit->new, peer->name))
+	if (edit->new->n_peers != n - 1 || edit->new->n_tokens != edit->old->n_tokens ||
+	        policy_peer_by_name(edit->new, peer->name))
 		return revoke_by_hand(edit, peer);
 	return 0;
 }

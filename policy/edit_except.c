@@ -146,23 +146,36 @@ static int behind_key(
 	return pol_file_splice(file, end, 0, text);
 }
 
+/* Where the last of the guests in `except` stands, or -1. */
+static long last_guest(
+        const struct policy_file *file, struct span span, const struct policy_token *token)
+{
+	const size_t n = POLICY_FINGERPRINT_LEN - 1;
+	char print[POLICY_FINGERPRINT_LEN] = "";
+	uint8_t digest[32];
+
+	for (size_t at = span.end; at-- > span.begin;) {
+		if (span.end - at < n || memcmp(file->data + at, "SHA256:", 7) != 0)
+			continue;
+		memcpy(print, file->data + at, n);
+		if (pol_fingerprint_parse(print, digest) == 0 && pol_token_excepts(token, digest) &&
+		        !in_comment(file, at))
+			return (long)at;
+	}
+	return -1;
+}
+
 int pol_except_text(struct policy_file *file, const struct policy_token *token, const char *print)
 {
-	char last[POLICY_FINGERPRINT_LEN], key[96];
 	struct span span;
+	char key[96];
 	size_t len;
-	long place = -1;
+	long place;
 
 	if (pol_entry_find(file, &token->where, &span.begin, &len))
 		return -EINVAL;
 	span.end = span.begin + len;
-	for (size_t i = 0; i < token->n_except; i++) {
-		long at;
-
-		pol_fingerprint_print(token->except[i], last);
-		at = last_place(file, span, last);
-		place = at > place ? at : place;
-	}
+	place = last_guest(file, span, token);
 	if (place >= 0)
 		return behind_last(file, (size_t)place, print);
 	place = last_place(file, span, "except:");

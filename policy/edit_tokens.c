@@ -193,16 +193,14 @@ static bool is_only_excepted(const struct pol_edit *edit, const char *name, cons
 	const struct policy_token *token = policy_token_by_name(edit->new, name);
 	uint8_t digest[32];
 	struct policy_diff diff;
-	bool seen = false, only;
+	bool only;
 
 	if (!token || pol_fingerprint_parse(print, digest) ||
 	        policy_diff(edit->old, edit->new, &diff))
 		return false;
-	for (size_t i = 0; i < token->n_except; i++)
-		seen |= memcmp(token->except[i], digest, sizeof(digest)) == 0;
 	only = diff.n_rows == 2;
 	policy_diff_clear(&diff);
-	return seen && only;
+	return only && pol_token_excepts(token, digest);
 }
 
 static int except_prepare(
@@ -219,9 +217,7 @@ static int except_prepare(
 		        print);
 		return -EINVAL;
 	}
-	for (size_t i = 0; i < token->n_except; i++) {
-		if (memcmp(token->except[i], digest, sizeof(digest)) != 0)
-			continue;
+	if (pol_token_excepts(token, digest)) {
 		pol_report_fault(edit->report, token->where,
 		        "the guest %s of token %s is revoked already", print, token->name);
 		return -EEXIST;

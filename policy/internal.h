@@ -211,6 +211,7 @@ const struct pol_tz *pol_site_zone(const struct pol_ctx *ctx, uint16_t site);
 const char *pol_key_fault(const char *text, struct policy_key *key, const char **comment);
 /* "SHA256:..." as ssh-keygen prints it, and the 32 bytes. -EINVAL. */
 int pol_fingerprint_parse(const char *text, uint8_t digest[32]);
+bool pol_token_excepts(const struct policy_token *token, const uint8_t digest[32]);
 void pol_fingerprint_print(const uint8_t digest[32], char buf[POLICY_FINGERPRINT_LEN]);
 /* SHA-256 over up to three short pieces, 256 bytes in all. */
 void pol_sha256(unsigned char out[32], const void *a, size_t n_a, const void *b, size_t n_b,

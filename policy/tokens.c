@@ -341,11 +341,16 @@ static int digest_compare(const void *a, const void *b)
 	return memcmp(a, b, 32);
 }
 
+bool pol_token_excepts(const struct policy_token *token, const uint8_t digest[32])
+{
+	return token->n_except &&
+	       bsearch(digest, token->except, token->n_except, 32, digest_compare);
+}
+
 bool policy_token_excepts(const struct policy_token *token, const struct policy_key *key)
 {
 	uint8_t digest[32];
 
 	policy_key_digest(key, digest);
-	return token->n_except &&
-	       bsearch(digest, token->except, token->n_except, sizeof(digest), digest_compare);
+	return pol_token_excepts(token, digest);
 }

@@ -396,6 +396,38 @@ static void test_except(void **state)
 	        "b: { key: \"" KEY5 "\",\n     " REST " }\n");
 }
 
+/* As many as there may be: and one more is told. */
+static void test_except_many(void **state)
+{
+	struct policy_report report;
+	struct policy *policy = NULL;
+	char *text = NULL, print[60];
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	(void)state;
+	fprintf(out, "a: { key: '" KEY4 "', " REST ", except: [");
+	for (unsigned i = 1; i < POLICY_TOKEN_EXCEPT_MAX; i++) {
+		struct policy_key key = {{2, (uint8_t)i, (uint8_t)(i >> 8)}};
+
+		policy_key_fingerprint(&key, print);
+		fprintf(out, "%s'%s'", i > 1 ? ", " : "", print);
+	}
+	fputs("] }\n", out);
+	fclose(out);
+	put("policy.yaml", MAIN("7"));
+	put("tokens.d/a.yaml", text);
+	free(text);
+	assert_int_equal(except("a", PRINT6, &report), 0);
+	policy_report_init(&report);
+	assert_int_equal(policy_edit_token_except(dir, "a", PRINT5, &policy, &report), -EINVAL);
+	assert_null(policy);
+	assert_string_equal(report.faults[0].message,
+	        "a token may except 4096 guests, not 4097: revoke the token, and make another");
+	policy_report_clear(&report);
+	file_is("policy.yaml", MAIN("8"));
+}
+
 /* In policy.yaml itself. */
 static void test_except_main(void **state)
 {
@@ -506,6 +538,7 @@ int main(void)
 	        cmocka_unit_test_setup(test_revoke_role, setup),
 	        cmocka_unit_test_setup(test_revoke_refused, setup),
 	        cmocka_unit_test_setup(test_except, setup),
+	        cmocka_unit_test_setup(test_except_many, setup),
 	        cmocka_unit_test_setup(test_except_main, setup),
 	        cmocka_unit_test_setup(test_except_refused, setup),
 	        cmocka_unit_test_setup(test_undo, setup),
