@@ -212,7 +212,8 @@ static int except_prepare(
 
 	if (pol_fingerprint_parse(print, digest)) {
 		pol_report_fault(edit->report, token->where,
-		        "'%.60s' is no fingerprint: write it as `overlayctl token` or ssh-keygen "
+		        "'%.60s' is no fingerprint: write it as `overlayctl token list` or "
+		        "ssh-keygen "
 		        "-l shows it, \"SHA256:\" and 43 characters",
 		        print);
 		return -EINVAL;

@@ -56,6 +56,10 @@ static const char head[] =
         "#   hours: \"Mon-Fri 18:00-08:00\"  # nights only, in the site's time\n";
 
 static const char tail[] = "\n"
+                           "# Tokens let newcomers in without an admin, for a while: `overlayctl "
+                           "ticket --token` puts\n"
+                           "# each into a file of its own, tokens.d/NAME.yaml.\n"
+                           "\n"
                            "# What must hold; checked before any change is taken over:\n"
                            "# tests:\n"
                            "#   - { from: node17, to: head1, port: tcp/17001, expect: allow }\n"

@@ -6,7 +6,7 @@
 
 #include "policy/internal.h"
 
-#define KEY_EXAMPLE "key: \"ssh-ed25519 AAAA...\"; `overlayctl token` makes one"
+#define KEY_EXAMPLE "key: \"ssh-ed25519 AAAA...\"; `overlayctl ticket --token` makes one"
 
 static void token_key(struct pol_ctx *ctx, const struct pol_node *body, struct policy_token *token)
 {
@@ -194,7 +194,7 @@ static size_t revoked_read(struct pol_ctx *ctx, const struct pol_node *list, str
 			n++;
 		else
 			pol_error(ctx, pol_at(ctx, item),
-			        "'%.60s' is no fingerprint: write it as `overlayctl token` or "
+			        "'%.60s' is no fingerprint: write it as `overlayctl token list` or "
 			        "ssh-keygen -l shows it, \"SHA256:\" and 43 characters",
 			        text);
 	}
@@ -305,7 +305,7 @@ static void key_check(struct pol_ctx *ctx, size_t at)
 	if (peer)
 		pol_error(ctx, token->where,
 		        "the token %s has the key of the peer %s (%s:%u): make a key for it with "
-		        "`overlayctl token`",
+		        "`overlayctl ticket --token`",
 		        token->name, peer->name, peer->where.file, peer->where.line);
 	for (size_t i = 0; i < at; i++)
 		if (memcmp(&policy->tokens[i].key, &token->key, sizeof(token->key)) == 0)

@@ -80,7 +80,7 @@ static void test_defaults(void **state)
 static const struct fault_case faults[] = {
         {"nothing in it", JOIN "tokens:\n  lab: {}\n", NULL,
                 "policy.yaml:10:8: error: this token has no 'key': add key: \"ssh-ed25519 "
-                "AAAA...\"; `overlayctl token` makes one\n"
+                "AAAA...\"; `overlayctl ticket --token` makes one\n"
                 "policy.yaml:10:8: error: this token has no 'roles': add roles: [exec], those of "
                 "its guests\n"
                 "policy.yaml:10:8: error: this token has no 'site': add site: one of `sites:`\n"
@@ -110,14 +110,14 @@ static const struct fault_case value_faults[] = {
                      "\", " REST " }\n  c: { key: \"" KEY4 "\", " REST " }\n",
                 NULL,
                 "policy.yaml:10:3: error: the token a has the key of the peer head1 "
-                "(policy.yaml:6): make a key for it with `overlayctl token`\n"
+                "(policy.yaml:6): make a key for it with `overlayctl ticket --token`\n"
                 "policy.yaml:12:3: error: the tokens c and b (policy.yaml:11) have the same key: "
                 "make another for one of them\n"},
         {"an old key", JOIN LAB(REST),
                 "n3: { key: \"" KEY3 "\", old_key: \"" KEY4
                 "\", old_until: 2030-01-01, address: 10.77.0.9, site: hq }\n",
                 "policy.yaml:10:3: error: the token lab has the key of the peer n3 "
-                "(peers.d/x.yaml:1): make a key for it with `overlayctl token`\n"},
+                "(peers.d/x.yaml:1): make a key for it with `overlayctl ticket --token`\n"},
         {"a key that is none", JOIN "tokens: { lab: { key: ssh-rsa, " REST " } }\n", NULL,
                 "policy.yaml:9:23: error: this key is an ssh-rsa key\n"},
         {"no overlay",
@@ -247,7 +247,8 @@ static void test_values(void **state)
 	value_says(
 	        "count: 1, range: all", "'all' is no IPv4 network: write one such as 10.77.8.0/24");
 #define NO_PRINT(text)                                                                             \
-	"'" text "' is no fingerprint: write it as `overlayctl token` or ssh-keygen -l shows it, " \
+	"'" text                                                                                   \
+	"' is no fingerprint: write it as `overlayctl token list` or ssh-keygen -l shows it, "     \
 	"\"SHA256:\" and 43 characters"
 	value_says("count: 9, except: []", NULL);
 	value_says("count: 9, except: ['" PRINT4 "']", NULL);

@@ -208,7 +208,7 @@ static void test_bundle_refused(void **state)
 	replaced_is("\"guest\"", "\"key\"", "bundle:9:11: error: of which guest is not said\n");
 	replaced_is(PRINT5, "SHA256:abc",
 	        "bundle:9:25: error: 'SHA256:abc' is no fingerprint: write it as `overlayctl "
-	        "token` "
+	        "token list` "
 	        "or ssh-keygen -l shows it, \"SHA256:\" and 43 characters\n");
 	replaced_is("{\"except\":\"lab\",\"guest\":\"" PRINT5 "\"}\n",
 	        "{\"except\":\"lab\",\"guest\":\"" PRINT5

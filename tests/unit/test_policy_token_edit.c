@@ -370,6 +370,8 @@ static void test_except(void **state)
 	        "\"a\": { " REST ",\n     key: '" KEY4 "', except: [\"" PRINT6 "\"] }\n");
 	except_is("a: { " REST ",\n  key: " KEY4 "\n  }\n",
 	        "a: { " REST ",\n  key: " KEY4 ", except: [\"" PRINT6 "\"]\n  }\n");
+	except_is(BLOCK "  # except: []\n" FIELDS,
+	        BLOCK "  except: [\"" PRINT6 "\"]\n  # except: []\n" FIELDS);
 	/* An empty list. */
 	except_is(BLOCK "  except: [ ]  # none yet\n" FIELDS,
 	        BLOCK "  except: [\"" PRINT6 "\"]  # none yet\n" FIELDS);
@@ -459,7 +461,7 @@ static void test_except_refused(void **state)
 	except_refused_is("lab", PRINT6, -ENOENT, "policy.yaml: error: there is no token 'lab'\n");
 	except_refused_is("a", "SHA256:no", -EINVAL,
 	        "policy.yaml:6:11: error: 'SHA256:no' is no fingerprint: write it as `overlayctl "
-	        "token` or ssh-keygen -l shows it, \"SHA256:\" and 43 characters\n");
+	        "token list` or ssh-keygen -l shows it, \"SHA256:\" and 43 characters\n");
 	except_refused_is("b", PRINT6, -EINVAL,
 	        "policy.yaml:6:163: error: `except` of the token b cannot be changed safely in "
 	        "these lines: write \"" PRINT6 "\" into it by hand, and raise `serial`\n");
