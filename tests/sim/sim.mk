@@ -14,7 +14,7 @@ MINUTES ?= 10
 
 sim_objs    = $(patsubst %.c,$(B)/obj/sim/%.o,$(wildcard overlayd/engine/*.c $(1)/*.c))
 SIM_OBJS    = $(call sim_objs,tests/sim)
-SWARM_OBJS  = $(call sim_objs,tests/simcluster) $(B)/obj/sim/tests/sim/core.o
+SWARM_OBJS  = $(call sim_objs,tests/simcluster) $(patsubst %,$(B)/obj/sim/tests/sim/%.o,core grant)
 # Messages are as long as the host writes them.
 SWARM_WIRE  = $(patsubst %,$(B)/obj/overlayd/host/%.o,session_wire session_record wireparts)
 

@@ -15,9 +15,11 @@ static void member_print(struct world *w, FILE *f, int i)
 	int a = i + 1;
 
 	policy_key_print(&w->nodes[i].key, key, sizeof(key));
+	if (i < 14 && w->n_tokens > 1 && w->core.seed % 4 == 0) /* a token has that range, too */
+		a = 0x200000 | (i + 1);
 	fprintf(f, "  %s: { key: \"%s\", address: 10.%d.%d.%d, site: s, roles: [node%s] }\n",
 	        w->nodes[i].name, key, 64 + (a >> 16), a >> 8 & 255, a & 255,
-	        w->nodes[i].seed ? ", seed" : "");
+	        w->nodes[i].seed && !w->no_seed[i] ? ", seed" : "");
 }
 
 static char *policy_write(struct world *w, uint64_t serial)
@@ -27,13 +29,15 @@ static char *policy_write(struct world *w, uint64_t serial)
 	FILE *f = need(open_memstream(&text, &len));
 
 	fprintf(f,
-	        "cluster: swarm\nserial: %llu\noverlay: 10.64.0.0/10\nenforce: enforce\n"
+	        "cluster: swarm\nserial: %llu\noverlay: 10.64.0.0/10\nenforce: enforce\n%s"
 	        "sites:\n  s: { timezone: UTC }\nservices:\n  svc: { ports: [tcp/%d] }\n"
 	        "allow:\n  - { from: node, to: node, service: svc }\npeers:\n",
-	        (unsigned long long)serial, 1000 + (int)(w->content++ % 60000));
+	        (unsigned long long)serial, w->n_tokens ? "join: true\n" : "",
+	        1000 + (int)(w->content++ % 60000));
 	for (int i = 0; i < w->n_nodes; i++)
 		if (w->in[i])
 			member_print(w, f, i);
+	tokens_print(w, f);
 	fclose(f);
 	return text;
 }
@@ -93,7 +97,7 @@ int admin_sign(struct world *w, int base, uint64_t serial, bool genuine)
 	b->genuine = genuine;
 	memcpy(b->policy_digest, p->digest, 32);
 	free(text);
-	policy_unref(p);
+	b->policy = p;
 	return (int)w->n_bundles - 1;
 }
 
@@ -151,6 +155,7 @@ static void members_change(struct world *w)
 			w->in[i] = !w->in[i];
 	}
 	w->in[0] = true;
+	tokens_change(w);
 }
 
 void admin_change(struct world *w, struct node *n)
@@ -176,14 +181,18 @@ void admin_start(struct world *w)
 	sign_make_cluster_key(w, &w->other_key);
 	if (chance(w, 0.5)) /* only chance tells ids apart */
 		memcpy(w->other_key.pub.id, w->key.pub.id, sizeof(w->key.pub.id));
+	tokens_start(w);
 	w->local = policy_read(policy_write(w, 1));
 }
 
 void admin_end(struct world *w)
 {
-	for (size_t i = 0; i < w->n_bundles; i++)
+	for (size_t i = 0; i < w->n_bundles; i++) {
+		policy_unref(w->bundles[i].policy);
 		free(w->bundles[i].file);
+	}
 	free(w->bundles);
 	free(w->in);
+	tokens_end(w);
 	policy_unref(w->local);
 }

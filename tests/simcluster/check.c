@@ -79,7 +79,8 @@ static void check_force(struct world *w, struct node *n, const struct engine_bun
 		comes_into_force(w, n, now);
 	if (w->core.rule || now < 0)
 		return;
-	if (!n->policy || memcmp(n->policy->digest, w->bundles[now].policy_digest, 32))
+	if (!n->policy ||
+	        memcmp(policy_written(n->policy)->digest, w->bundles[now].policy_digest, 32))
 		broken(w, "rule 3", "%s: it does not act by the policy of serial %llu", n->name,
 		        (unsigned long long)v->head.serial);
 	if (v->stored && n->disk != now)
@@ -134,7 +135,8 @@ static void check_bounds(struct world *w, struct node *n)
 			largest = w->bundles[i].len;
 	if (memory > w->memory_max)
 		w->memory_max = memory;
-	if (memory > 65536 + 10 * largest + 2048 * (size_t)w->n_nodes)
+	if (memory > 65536 + 10 * largest + 2048 * ((size_t)w->n_nodes + w->n_issued) +
+	                     400000 * n->n_sessions)
 		broken(w, "rule 8", "%s: the machine holds %zu bytes", n->name, memory);
 	if (n->n_fx > 64 + 4 * (n->n_sessions + n->n_links))
 		broken(w, "rule 8", "%s: %zu effects of one event", n->name, n->n_fx);
@@ -165,6 +167,7 @@ void check_step(struct world *w, struct node *n)
 		cluster_look(n->cl, &v);
 		check_force(w, n, &v);
 	}
+	check_guests(w, n);
 	check_views(w, n);
 	check_bounds(w, n);
 }
@@ -177,6 +180,8 @@ void check_start(struct world *w, struct node *n)
 		        "%s: bundle %d was kept, and bundle %d is in force after a "
 		        "start",
 		        n->name, n->disk, n->force);
+	if (!w->core.rule && n->kept_whole && n->force >= 0)
+		check_guests_kept(w, n);
 }
 
 /* ---- what it does ---- */
@@ -279,6 +284,14 @@ static void settled_seeds(struct world *w, struct node *n)
 		        n->disk, v.store_text ? v.store_text : "");
 }
 
+/* And no guest that has its name. */
+static bool is_node(const struct node *n, const struct node *o)
+{
+	const struct policy_peer *pp = policy_peer_by_name(n->policy, o->name);
+
+	return pp && !memcmp(&pp->key, &o->key, sizeof(o->key));
+}
+
 /* Who asks any honest seed learns what each honest node has in force. */
 static void settled_views(struct world *w, struct node *n)
 {
@@ -287,7 +300,8 @@ static void settled_views(struct world *w, struct node *n)
 	for (size_t i = 0; !cluster_member_at(n->cl, i, &m); i++) {
 		const struct node *o = node_by_name(w, m.name);
 
-		if (o && !o->evil && memcmp(m.applied.digest, w->bundles[w->final].head.digest, 32))
+		if (o && !o->evil && is_node(n, o) &&
+		        memcmp(m.applied.digest, w->bundles[w->final].head.digest, 32))
 			broken(w, "settling",
 			        "%s: at the end it believes that %s applied serial "
 			        "%llu",

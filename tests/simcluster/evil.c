@@ -13,7 +13,7 @@
 #define JUNK_MAX 100000 /* more than is taken unasked */
 
 static const unsigned habits[] = {EVIL_WITHHOLD, EVIL_REPLAY, EVIL_CORRUPT, EVIL_REORDER,
-        EVIL_GARBAGE, EVIL_BOAST, EVIL_FLOOD, EVIL_FORGE};
+        EVIL_GARBAGE, EVIL_BOAST, EVIL_FLOOD, EVIL_FORGE, EVIL_ADMIT};
 #define N_HABITS (sizeof(habits) / sizeof(habits[0]))
 
 static unsigned habits_random(struct world *w)
@@ -141,7 +141,7 @@ static bool hide(struct world *w, struct node *n, struct session_msg *m)
 {
 	int old = -1;
 
-	if (m->type == SESSION_BUNDLE)
+	if (m->type == SESSION_BUNDLE || m->type == SESSION_ADMISSIONS)
 		return false;
 	if (m->type != SESSION_STATE || n->force < 0)
 		return true;
@@ -208,6 +208,9 @@ static void say_one(struct world *w, struct node *n, struct sess_end *e)
 		statements_forge(w, &m);
 	} else if (habit & EVIL_GARBAGE) {
 		junk(w, &m);
+	} else if (habit & EVIL_ADMIT && w->n_tokens) {
+		liars_act(w, n, e);
+		return;
 	} else {
 		return;
 	}

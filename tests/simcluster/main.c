@@ -72,6 +72,7 @@ void swarm_free(struct world *w)
 		free(n->links);
 		free(n->said);
 	}
+	guests_free(w);
 	blobs_free(w);
 	memo_free(w->memo);
 	admin_end(w);
@@ -95,6 +96,7 @@ static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 	ok = core_run(w, w->core.end, NULL);
 	if (ok) {
 		check_settled(w);
+		check_guests_settled(w);
 		ok = !w->core.rule;
 	}
 	trace(w, w->core.rng);
@@ -114,6 +116,7 @@ static void report(const struct options *o, const struct world *w)
 
 struct sums {
 	uint64_t nodes, steps, bundles, restarts, kept, by_hand, forks, withheld, refused, trace;
+	uint64_t asks, let_in, lies;
 	int64_t slowest_us;
 	size_t memory;
 };
@@ -129,6 +132,9 @@ static void sum_up(struct sums *t, const struct world *w)
 	t->forks += w->n_fork_told;
 	t->withheld += w->n_withheld_told;
 	t->refused += w->n_refused_told;
+	t->asks += w->n_asks;
+	t->let_in += w->n_let_in;
+	t->lies += w->n_lies;
 	t->trace = t->trace * 31 + w->core.trace;
 	if (w->slowest_us > t->slowest_us)
 		t->slowest_us = w->slowest_us;
@@ -160,14 +166,17 @@ static int run_seeds(const struct options *o)
 	printf("%llu seeds from %llu, %llu nodes in all, %g min each: all rules held; %llu steps, "
 	       "%.1f s of CPU\n%llu bundles, %llu starts (%llu from a kept disk), %llu given by "
 	       "hand; told: %llu forks, %llu withheld, %llu refused; slowest to settle %.1f s, "
-	       "largest machine %zu bytes, trace %016llx\n",
+	       "largest machine %zu bytes\n%llu of %llu that asked with a token were let in, %llu "
+	       "admissions were lies; trace %016llx\n",
 	        (unsigned long long)o->seeds, (unsigned long long)o->seed,
 	        (unsigned long long)t.nodes, o->minutes, (unsigned long long)t.steps,
 	        (double)(clock() - from) / CLOCKS_PER_SEC, (unsigned long long)t.bundles,
 	        (unsigned long long)t.restarts, (unsigned long long)t.kept,
 	        (unsigned long long)t.by_hand, (unsigned long long)t.forks,
 	        (unsigned long long)t.withheld, (unsigned long long)t.refused,
-	        (double)t.slowest_us / US, t.memory, (unsigned long long)t.trace);
+	        (double)t.slowest_us / US, t.memory, (unsigned long long)t.let_in,
+	        (unsigned long long)t.asks, (unsigned long long)t.lies,
+	        (unsigned long long)t.trace);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ void node_begin(struct world *w, struct node *n)
 	struct engine_time now = {w->core.now + n->mono_us, EPOCH_S + w->core.now / US + n->skew_s};
 
 	n->n_fx = n->n_sent = 0;
+	w->stepping = n;
 	cluster_step_begin(n->cl, now, &n->next_id);
 }
 
@@ -34,12 +35,22 @@ static void tick(struct world *w, struct node *n, void *data)
 
 /* ---- the disk ---- */
 
-static void stored(struct world *w, struct node *n, void *data)
+static void to_disk(struct node *n, const struct store *s)
 {
-	struct store *s = data;
-
-	if (!s->error)
+	if (s->error)
+		return;
+	if (s->kept) {
+		free(n->kept.data);
+		n->kept = *s->kept;
+		s->kept->data = NULL;
+	} else {
 		n->disk = s->bundle;
+	}
+}
+
+static void stored(struct world *w, struct node *n, struct store *s)
+{
+	to_disk(n, s);
 	if (!n->cl || n->epoch != s->epoch || s->silent)
 		return;
 	if (!s->error && n->disk >= 0)
@@ -55,21 +66,19 @@ static void stored_or_lost(struct world *w, struct node *n, void *data)
 	struct store *s = data;
 
 	if (n->epoch == s->epoch && n->cl)
-		stored(w, n, data);
-	else if (n->epoch == s->epoch && chance(w, 0.5) && !s->error)
-		n->disk = s->bundle;
+		stored(w, n, s);
+	else if (n->epoch == s->epoch && chance(w, 0.5))
+		to_disk(n, s);
+	if (s->kept)
+		free(s->kept->data);
+	free(s->kept);
 }
 
-static void store(struct world *w, struct node *n, const struct engine_effect *fx)
+void node_store(struct world *w, struct node *n, uint64_t id, int bundle, struct on_disk *kept)
 {
-	struct store s = {.epoch = n->epoch, .id = fx->id};
+	struct store s = {.epoch = n->epoch, .id = id, .bundle = bundle, .kept = kept};
 	int64_t took = rnd_us(w, 500, 50000);
 
-	s.bundle = bundle_same(w, fx->bundle.file, fx->bundle.len);
-	if (s.bundle < 0) {
-		broken(w, "rule 4", "%s: it stores a bundle that nobody signed", n->name);
-		return;
-	}
 	if (trouble(w, 0.2))
 		s.error = chance(w, 0.5) ? -ENOSPC : -EIO;
 	if (trouble(w, 0.1))
@@ -79,6 +88,16 @@ static void store(struct world *w, struct node *n, const struct engine_effect *f
 		n->disk_at = w->core.now;
 	n->disk_at += took; /* one after the other */
 	at(w, n->disk_at, n, stored_or_lost, dup_mem(&s, sizeof(s)));
+}
+
+static void store(struct world *w, struct node *n, const struct engine_effect *fx)
+{
+	int bundle = bundle_same(w, fx->bundle.file, fx->bundle.len);
+
+	if (bundle < 0)
+		broken(w, "rule 4", "%s: it stores a bundle that nobody signed", n->name);
+	else
+		node_store(w, n, fx->id, bundle, NULL);
 }
 
 /* ---- effects ---- */
@@ -93,6 +112,9 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	switch (fx->type) {
 	case ENGINE_FX_BUNDLE_STORE:
 		store(w, n, fx);
+		return;
+	case ENGINE_FX_ADMISSIONS_STORE:
+		guests_store(w, n, fx);
 		return;
 	case ENGINE_FX_SESSION_OPEN:
 		net_open(w, n, fx);
@@ -116,7 +138,6 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		w->n_withheld_told += fx->notice.code == ENGINE_N_WITHHELD;
 		w->n_refused_told += fx->notice.code == ENGINE_N_REFUSED_BUNDLE;
 		return;
-	case ENGINE_FX_ADMISSIONS_STORE: /* no policy here has tokens */
 	case ENGINE_FX_JOIN_SERVE:
 	case ENGINE_FX_JOIN_ANSWER:
 	case ENGINE_FX_JOIN_ASK:
@@ -217,6 +238,8 @@ void node_start(struct world *w, struct node *n, void *data)
 	n->mono_us = rnd_us(w, US, 1000000 * US) - w->core.now;
 	n->force = -1;
 	n->seen_file = NULL;
+	n->seen_policy = NULL;
+	n->kept_whole = false;
 	w->n_restarts++;
 	say(w, n, "overlayd starts");
 	node_begin(w, n);
@@ -226,6 +249,7 @@ void node_start(struct world *w, struct node *n, void *data)
 		cluster_bundle(n->cl, ENGINE_BUNDLE_KEPT, w->bundles[n->disk].file,
 		        w->bundles[n->disk].len);
 	}
+	guests_start(w, n);
 	policy_unref(n->policy);
 	n->policy = NULL;
 	n->self = NULL;
@@ -251,6 +275,9 @@ void node_crash(struct world *w, struct node *n, bool lose_disk)
 	n->cl = NULL;
 	if (lose_disk) {
 		n->disk = n->floor = -1;
+		free(n->kept.data);
+		n->kept = (struct on_disk){0};
+		guests_lost(w, n);
 		n->epoch++; /* nothing that is on its way arrives */
 	} else {
 		n->floor = n->disk;

@@ -26,6 +26,29 @@ void sign_new_key(struct world *w, struct node *n)
 	n->secret = key_make(w, seed, n->key.raw);
 }
 
+void *sign_key(struct world *w, struct policy_key *public)
+{
+	uint8_t seed[32];
+
+	return key_make(w, seed, public->raw);
+}
+
+void sign_key_free(void *secret)
+{
+	EVP_PKEY_free(secret);
+}
+
+void sign_words(void *secret, const void *words, size_t len, uint8_t sig[64])
+{
+	EVP_MD_CTX *ctx = need(EVP_MD_CTX_new());
+	size_t sig_len = 64;
+
+	if (EVP_DigestSignInit(ctx, NULL, NULL, NULL, secret) != 1 ||
+	        EVP_DigestSign(ctx, sig, &sig_len, words, len) != 1)
+		abort();
+	EVP_MD_CTX_free(ctx);
+}
+
 void sign_free(struct node *n)
 {
 	EVP_PKEY_free(n->secret);
@@ -48,17 +71,11 @@ static bool same_content(const struct session_statement *a, const struct session
 void sign_statement(struct node *n, struct session_statement *s)
 {
 	uint8_t text[SESSION_STATEMENT_MAX];
-	size_t len, sig_len = sizeof(s->signature);
-	EVP_MD_CTX *ctx;
 
 	if (!same_content(s, &n->statement)) {
 		n->statement = *s;
-		len = session_statement_text(s, text);
-		ctx = need(EVP_MD_CTX_new());
-		if (EVP_DigestSignInit(ctx, NULL, NULL, NULL, n->secret) != 1 ||
-		        EVP_DigestSign(ctx, n->statement.signature, &sig_len, text, len) != 1)
-			abort();
-		EVP_MD_CTX_free(ctx);
+		sign_words(
+		        n->secret, text, session_statement_text(s, text), n->statement.signature);
 	}
 	memcpy(s->signature, n->statement.signature, sizeof(s->signature));
 }

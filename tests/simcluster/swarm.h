@@ -8,14 +8,18 @@
  *
  *	../sim/core.c	events in order of time, random numbers, trace
  *	admin.c    policies, made into bundles and signed; forged ones too
+ *	tokens.c   what the admin grants to tokens, and takes back
+ *	guests.c   newcomers with a token, and the seeds that let them in
  *	memo.c     each distinct bundle is opened once, whoever opens it
  *	node.c     a node: start, crash, disk, its step, its effects
  *	links.c    who can reach whom
  *	net.c      sessions: ordered streams that break; notes: datagrams
  *	sign.c     statements are signed as the host does it
  *	evil.c     what hostile seeds and members do
+ *	liars.c    seeds that admit as they like, stolen tokens, made-up admissions
  *	trouble.c  what goes wrong, and the calm after it
  *	check.c    the rules
+ *	check_guests.c	those about guests
  *	bytes.c    how long a message is
  *	scale.c    messages and bytes for one approval, by cluster size
  *	impair.c   machines that are broken on purpose
@@ -26,11 +30,14 @@
 
 #include "engine/cluster.h"
 #include "tests/sim/core.h"
+#include "tests/sim/grant.h"
 
+#include <stdio.h>
 #include <uthash.h>
 
 #define SEEDS_MAX 8
 #define HOST_ID (1ULL << 63) /* ids of sessions that others opened */
+#define LATE_US (200 * US)   /* before the end: from here on no hostile node has news */
 #define TALKS 4              /* members that a member can reach beside the seeds, about */
 
 /* Every bundle that was ever made, forged ones too. */
@@ -40,9 +47,36 @@ struct signed_bundle {
 	struct bundle_head head;
 	bool genuine; /* the cluster key signed it, and not a byte was changed since */
 	uint8_t policy_digest[32];
+	struct policy *policy; /* as its text says */
 };
 
 struct sess;
+
+/* ---- tokens and guests ---- */
+
+#define TOKENS_MAX 6
+#define EXCEPT_MAX 24
+
+struct token {
+	char name[16];
+	void *secret; /* EVP_PKEY; newcomers have it, and whoever stole it */
+	struct policy_key key;
+	bool in; /* as the admin wants it */
+	uint32_t count;
+	int range, len; /* 10.96.range.0/len */
+	bool stolen;
+	struct policy_key except[EXCEPT_MAX];
+	size_t n_except;
+};
+
+/* Every admission that is signed as it says. */
+struct issued {
+	struct grant grant;
+	uint64_t serial; /* in force at its seed then */
+	int64_t at;
+	bool honest;  /* an honest seed said MEMBER */
+	bool fragile; /* who keeps it may have lost it */
+};
 
 struct link {
 	int end[2];
@@ -83,16 +117,23 @@ enum evil {                /* bits: what a hostile node does beside its duty */
 	EVIL_BOAST = 32, /* serials that do not exist */
 	EVIL_FLOOD = 64,
 	EVIL_FORGE = 128, /* statements of others, bundles of another key */
+	EVIL_ADMIT = 256, /* admits as it likes, if it is a seed; admissions that are none */
 };
 
 struct traffic {
 	uint64_t in, out, bytes_in, bytes_out, notes_in, notes_out;
 };
 
+struct on_disk { /* admissions on disk */
+	uint8_t *data;
+	size_t len;
+};
+
 struct store { /* what is on its way to the disk */
 	uint64_t epoch, id;
 	int bundle, error;
 	bool silent;
+	struct on_disk *kept; /* these, not the bundle */
 };
 
 struct node {
@@ -110,11 +151,19 @@ struct node {
 	int spins;
 	const struct policy *policy; /* it acts by this one */
 	const struct policy_peer *self;
-	int force;       /* bundle in force, by what it says of itself; -1 none */
-	int disk;        /* kept; -1 none */
+	int force; /* bundle in force, by what it says of itself; -1 none */
+	int disk;  /* kept; -1 none */
+	struct on_disk kept;
+	bool kept_whole; /* it read them as they were */
 	int64_t disk_at; /* busy until */
 	int floor;       /* never to go below: in force, or confirmed on disk */
 	const char *seen_file;
+	const struct policy *seen_policy; /* its guests were checked; only to compare */
+	uint8_t seen_digest[32];
+	size_t n_guests;
+	int64_t changed_at;  /* whom it admits */
+	uint64_t n_verified; /* signatures of admissions */
+	uint64_t window_verified;
 	uint8_t *said; /* by bundle: it was in force here once */
 	size_t said_cap;
 	struct link **links;
@@ -143,8 +192,16 @@ struct world {
 	struct sess_end *ends; /* hash */
 	struct signed_bundle *bundles;
 	size_t n_bundles, cap_bundles;
-	int final; /* the last bundle: what all come to; -1 not yet */
-	bool *in;  /* members, as the admin wants them */
+	int final;               /* the last bundle: what all come to; -1 not yet */
+	bool *in;                /* members, as the admin wants them */
+	bool no_seed[SEEDS_MAX]; /* its role was taken from it */
+	struct token tokens[TOKENS_MAX];
+	int n_tokens;
+	struct issued *issued;
+	size_t n_issued, cap_issued;
+	uint64_t n_asks, n_let_in, n_lies;
+	int n_last; /* how many want the last token */
+	struct node *stepping;
 	uint64_t content;
 	struct minisign_secret key, other_key;
 	const struct policy *local; /* every node's files, before the first bundle */
@@ -171,11 +228,44 @@ int bundle_find(const struct world *w, const uint8_t digest[32]);
 int bundle_same(const struct world *w, const char *file, size_t len);
 int bundle_newest(const struct world *w); /* highest serial, genuine; the last of them; -1 none */
 
+/* tokens.c */
+void tokens_start(struct world *w);
+void tokens_end(struct world *w);
+void tokens_change(struct world *w);         /* the admin thinks of something */
+void tokens_last(struct world *w, int room); /* as they are in the last bundle */
+void tokens_print(struct world *w, FILE *f);
+
+/* guests.c */
+/* Node i, if it is not a member, or somebody new (-1) asks for it, until it is in. */
+void guest_asks(struct world *w, int node, int token);
+/* What such a newcomer brings: all that its token signs. */
+void guest_wish(struct world *w, int node, int token, struct policy_admission *a);
+/* A seed says MEMBER to whom the admission is for. */
+void guest_member(struct world *w, struct node *s, const struct policy_admission *a);
+void guests_store(struct world *w, struct node *n, const struct engine_effect *fx);
+void guests_start(struct world *w, struct node *n);      /* from disk */
+void guests_lost(struct world *w, const struct node *s); /* its disk */
+void guests_free(struct world *w);
+void guest_issued(struct world *w, const struct policy_admission *a,
+        const struct policy_key *token_key, const struct node *seed);
+
+/* liars.c */
+/* The newcomer goes on asking (true), or is let in as it should be. */
+bool liars_admit(struct world *w, struct node *s, struct policy_admission *wish);
+void liars_act(struct world *w, struct node *n, struct sess_end *e);
+void liars_thief(struct world *w);
+
+/* check_guests.c */
+void check_guests(struct world *w, struct node *n);
+void check_guests_kept(struct world *w, struct node *n); /* after a start */
+void check_guests_settled(struct world *w);
+
 /* memo.c */
 struct cluster_hooks memo_hooks(struct world *w);
 void memo_free(struct memo *m);
 
 /* node.c */
+void node_store(struct world *w, struct node *n, uint64_t id, int bundle, struct on_disk *kept);
 void node_start(struct world *w, struct node *n, void *data);
 void node_crash(struct world *w, struct node *n, bool lose_disk);
 void node_begin(struct world *w, struct node *n);
@@ -217,6 +307,9 @@ size_t note_bytes(const struct session_head *head);
 void sign_new_key(struct world *w, struct node *n);
 void sign_free(struct node *n);
 void sign_statement(struct node *n, struct session_statement *s);
+void *sign_key(struct world *w, struct policy_key *public);
+void sign_key_free(void *secret);
+void sign_words(void *secret, const void *words, size_t len, uint8_t sig[64]);
 void sign_make_cluster_key(struct world *w, struct minisign_secret *out);
 
 /* evil.c */

@@ -129,9 +129,17 @@ static void repair(struct world *w)
 	free(seen);
 }
 
+/* Who is no member comes with a token; or somebody else does. */
+static void newcomer(struct world *w, const struct node *n)
+{
+	bool own = !w->in[n->index] && !n->seed;
+
+	guest_asks(w, own ? n->index : -1, (int)rnd_below(w, (uint64_t)w->n_tokens));
+}
+
 static void strike(struct world *w, struct node *n)
 {
-	switch (rnd_below(w, 13)) {
+	switch (rnd_below(w, w->n_tokens ? 16 : 13)) {
 	case 0:
 	case 1:
 	case 2:
@@ -177,6 +185,13 @@ static void strike(struct world *w, struct node *n)
 	case 12:
 		repair(w);
 		break;
+	case 13:
+	case 14:
+		newcomer(w, n);
+		break;
+	case 15:
+		liars_thief(w);
+		break;
 	}
 }
 
@@ -192,21 +207,75 @@ static void strikes(struct world *w, struct node *n, void *data)
 		        strikes, NULL);
 }
 
+/* Whose key or name a lying seed and a stolen token gave away cannot be sure of either. */
+static bool is_wronged(const struct world *w, const struct node *n)
+{
+	for (size_t i = 0; i < w->n_issued; i++) {
+		const struct policy_admission *a = &w->issued[i].grant.a;
+
+		if (memcmp(&a->key, &n->key, sizeof(n->key)) ? !strcmp(a->name, n->name)
+		                                             : strcmp(a->name, n->name))
+			return true;
+	}
+	return false;
+}
+
+/* Two honest members are left out of the last bundle: they come by a token that it brings. */
+static int left_out(struct world *w)
+{
+	int n = 0;
+	bool honest = false;
+
+	for (int s = 0; s < w->n_seeds; s++)
+		honest |= !w->nodes[s].evil;
+	for (int i = w->n_seeds; i < w->n_nodes && n < 2 && w->n_tokens && honest; i++)
+		if (w->in[i] && !w->nodes[i].evil && !is_wronged(w, &w->nodes[i]) &&
+		        chance(w, 0.3)) {
+			w->in[i] = false;
+			n++;
+		}
+	return n;
+}
+
+static void guest_comes(struct world *w, struct node *n, void *data)
+{
+	(void)data;
+	w->n_last++;
+	guest_asks(w, n ? n->index : -1, w->n_tokens - 1);
+}
+
+/* Those that were left out, and then more strangers than there is room for. */
+static void guests_come(struct world *w)
+{
+	int64_t when = w->core.now + 5 * US;
+
+	for (int i = w->n_seeds; i < w->n_nodes; i++)
+		if (!w->in[i] && !w->nodes[i].evil)
+			at(w, when += 5 * US, &w->nodes[i], guest_comes, NULL);
+	when += 10 * US;
+	for (int i = 0; i < 4; i++)
+		at(w, when += 15 * US, NULL, guest_comes, NULL);
+}
+
 /* Ends every fork. */
 static void publish_last(struct world *w, struct node *unused, void *data)
 {
 	bool *seen = need(calloc((size_t)w->n_nodes, sizeof(*seen)));
 	struct node *n = node_central(w, seen);
-	int top = bundle_newest(w);
+	int top = bundle_newest(w), out;
 	(void)unused;
 	(void)data;
 
 	for (int i = 0; i < w->n_nodes; i++)
 		w->in[i] = !w->nodes[i].evil || chance(w, 0.8);
+	out = left_out(w);
+	tokens_last(w, out + (w->n_evil ? 6 : (int)rnd_below(w, 3)));
 	w->final = admin_sign(w, -1, top < 0 ? 1 : w->bundles[top].head.serial + 1, true);
 	w->final_at = w->core.now;
 	admin_give(w, n, w->final);
 	give_by_hand(w, seen, w->final);
+	if (w->n_tokens)
+		guests_come(w);
 	free(seen);
 }
 
