@@ -240,9 +240,8 @@ void guest_signed(struct engine *e, const struct engine_event *ev)
 	if (!j->admit_op.id || ev->admit_signed.effect_id != j->admit_op.id)
 		return;
 	op_ok(e, &j->admit_op);
-	/* It went away, was refused by an admin, approved, or what it wants is no more to be had. */
-	if (!c || join_why_not(e) || pending_is_rejected(e, &c->request.key) ||
-	        policy_peer_by_key(e->policy, &c->request.key) || judge(e, c).status != JOIN_MEMBER)
+	/* It went away (also: was answered otherwise), or what it wants is no more to be had. */
+	if (!c || judge(e, c).status != JOIN_MEMBER)
 		return;
 	memcpy(j->admitting.by_seed, ev->admit_signed.by_seed, sizeof(j->admitting.by_seed));
 	err = cluster_admit(e->cluster, &j->admitting, true);

@@ -96,6 +96,7 @@ static void test_last_place(void **state)
 	        "The token 'lab' has let in its 2 nodes: make another, or raise its count.");
 	assert_string_equal(expect_member(id[2]).token, "two");
 	assert_true(is_peer(&h, "w"));
+	assert_int_equal(h.signed_for, 3); /* once for each */
 	refuse(&h, NEW + 4, "x", "has let in its 2 nodes");
 	bed_end(&h.b);
 }
@@ -312,6 +313,13 @@ static void test_disk(void **state)
 	bed_end(&h.b);
 }
 
+static void signs_lose(struct host *h)
+{
+	for (size_t i = 0; i < h->b.n_pending; i++)
+		if (h->b.pending[i].type == ENGINE_FX_ADMIT_SIGN)
+			h->b.pending[i].id = 0;
+}
+
 static void test_no_key(void **state)
 {
 	struct host h;
@@ -335,6 +343,12 @@ static void test_no_key(void **state)
 	h.no_sign = false;
 	await(&h); /* too late, and nobody is there any more */
 	assert_false(is_peer(&h, "v"));
+	/* or nothing ever */
+	h.no_sign = true;
+	ask_as(&h, NEW + 1, "v", "lab", TOKEN);
+	pass(&h, 11 * US);
+	signs_lose(&h);
+	h.no_sign = false;
 	pass(&h, 60 * US);
 	let_in(&h, NEW + 1, "v");
 	bed_end(&h.b);
@@ -401,6 +415,18 @@ static void test_meanwhile(void **state)
 		assert_false(is_peer(&h, "u"));
 		bed_end(&h.b);
 	}
+	/* or is another of the same name */
+	seed_start(&h, 0, &r, NULL, 0);
+	h.no_sign = true;
+	id = ask_as(&h, NEW, "u", "lab", TOKEN);
+	r = with_key(2, LAB, TOKEN + 9);
+	bundle_new(&h, &r);
+	h.no_sign = false;
+	await(&h);
+	expect_text(id, JOIN_REFUSED, "The token 'lab' did not sign this name and key");
+	assert_false(is_peer(&h, "u"));
+	bed_end(&h.b);
+	r = usual_tokens();
 	without.members |= 1 << NEW;
 	seed_start(&h, 0, &r, NULL, 0);
 	h.no_sign = true;

@@ -149,7 +149,7 @@ static inline void real_key(int i, struct policy_key *key)
 }
 
 /* a and b are seeds with keys that can sign; c and d are members. */
-static inline struct recipe with_tokens(uint64_t serial, const char *text)
+static inline struct recipe with_key(uint64_t serial, const char *text, int lab)
 {
 	static char tokens[4][2048];
 	static size_t at;
@@ -158,7 +158,7 @@ static inline struct recipe with_tokens(uint64_t serial, const char *text)
 	struct recipe r = {
 	        .serial = serial, .members = 0xf, .seeds = 2, .key = real_key, .join = true};
 
-	node_key(TOKEN, &raw);
+	node_key(lab, &raw);
 	policy_key_print(&raw, key, sizeof(key));
 	node_key(OTHER, &raw);
 	policy_key_print(&raw, other, sizeof(other));
@@ -170,6 +170,11 @@ static inline struct recipe with_tokens(uint64_t serial, const char *text)
 	        key, text, other);
 	r.more = tokens[at];
 	return r;
+}
+
+static inline struct recipe with_tokens(uint64_t serial, const char *text)
+{
+	return with_key(serial, text, TOKEN);
 }
 
 #define LAB "range: 10.8.0.0/24, count: 2, until: 2026-07-02T00:00:00Z"
