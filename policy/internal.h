@@ -139,9 +139,11 @@ struct pol_hint pol_hint_list(const char *const *list, const char *text);
 
 /* ---- keys.c: which keys a mapping may have */
 struct pol_keys {
-	const char *what;         /* "a peer" */
-	const char *const *known; /* NULL at the end */
-	const char *const *later; /* known to the design, not to this release */
+	const char *what;          /* "a peer" */
+	const char *const *known;  /* NULL at the end */
+	const char *const *later;  /* known to the design, not to this release */
+	const char *const *others; /* of something else, */
+	const char *whose;         /* as this says */
 };
 extern const struct pol_keys pol_keys_top, pol_keys_site, pol_keys_service, pol_keys_allow,
         pol_keys_manage, pol_keys_failover, pol_keys_peer, pol_keys_test, pol_keys_token;

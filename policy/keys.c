@@ -6,24 +6,33 @@
 
 #define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-const struct pol_keys pol_keys_top = {"the policy",
-        LIST("cluster", "serial", "overlay", "enforce", "firewall", "join", "mesh", "port", "sites",
-                "services", "roles", "allow", "manage", "failover", "peers", "tests", "tokens"),
-        LIST("grace", "clients", "gateways")};
-const struct pol_keys pol_keys_site = {"a site", LIST("timezone", "behind_nat"), LIST("gateway")};
-const struct pol_keys pol_keys_service = {"a service", LIST("ports"), LIST("protect")};
+const struct pol_keys pol_keys_top = {.what = "the policy",
+        .known = LIST("cluster", "serial", "overlay", "enforce", "firewall", "join", "mesh", "port",
+                "sites", "services", "roles", "allow", "manage", "failover", "peers", "tests",
+                "tokens"),
+        .later = LIST("grace", "clients", "gateways")};
+const struct pol_keys pol_keys_site = {
+        .what = "a site", .known = LIST("timezone", "behind_nat"), .later = LIST("gateway")};
+const struct pol_keys pol_keys_service = {
+        .what = "a service", .known = LIST("ports"), .later = LIST("protect")};
 const struct pol_keys pol_keys_allow = {
-        "an allow rule", LIST("from", "to", "service"), LIST("protect")};
-const struct pol_keys pol_keys_manage = {"a manage rule", LIST("from", "service"), NULL};
+        .what = "an allow rule", .known = LIST("from", "to", "service"), .later = LIST("protect")};
+const struct pol_keys pol_keys_manage = {.what = "a manage rule", .known = LIST("from", "service")};
 const struct pol_keys pol_keys_failover = {
-        "a failover address", LIST("address", "holders"), LIST("lease")};
-const struct pol_keys pol_keys_peer = {"a peer",
-        LIST("key", "old_key", "old_until", "address", "address6", "site", "roles", "endpoints",
-                "until", "hours"),
-        LIST("subnets", "gateway")};
-const struct pol_keys pol_keys_token = {
-        "a token", LIST("key", "roles", "site", "range", "count", "until", "except"), NULL};
-const struct pol_keys pol_keys_test = {"a test", LIST("from", "to", "port", "expect"), NULL};
+        .what = "a failover address", .known = LIST("address", "holders"), .later = LIST("lease")};
+const struct pol_keys pol_keys_peer = {.what = "a peer",
+        .known = LIST("key", "old_key", "old_until", "address", "address6", "site", "roles",
+                "endpoints", "until", "hours"),
+        .later = LIST("subnets", "gateway"),
+        .others = LIST("range", "count", "except"),
+        .whose = "only a token has it, under `tokens:` or in tokens.d"};
+const struct pol_keys pol_keys_token = {.what = "a token",
+        .known = LIST("key", "roles", "site", "range", "count", "until", "except"),
+        .others = LIST("address", "address6", "endpoints", "hours", "old_key", "old_until"),
+        .whose = "only a peer has it: delete it, or let such a node in by name with `overlayctl "
+                 "approve`"};
+const struct pol_keys pol_keys_test = {
+        .what = "a test", .known = LIST("from", "to", "port", "expect")};
 
 static bool listed(const char *const *list, const char *text)
 {
@@ -60,6 +69,9 @@ bool pol_keys_check(struct pol_ctx *ctx, const struct pol_node *map, const struc
 		if (listed(keys->later, key->text))
 			pol_error(ctx, pol_at(ctx, key),
 			        "'%s' is not supported yet by this release: delete it", key->text);
+		else if (listed(keys->others, key->text))
+			pol_error(ctx, pol_at(ctx, key), "%s has no '%s': %s", keys->what,
+			        key->text, keys->whose);
 		else
 			pol_error(ctx, pol_at(ctx, key), "%s has no '%.63s'%s", keys->what,
 			        key->text, pol_hint_list(keys->known, key->text).text);

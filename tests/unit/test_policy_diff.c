@@ -122,7 +122,8 @@ static void test_schema(void **state)
 	        {&pol_keys_allow, "\"allow\": {\n"}, {&pol_keys_manage, "\"manage\": {\n"},
 	        {&pol_keys_failover,
 	                "\"failover\": {\n      \"type\": \"object\",\n      \"additional"},
-	        {&pol_keys_peer, "\"peer\": {"}, {&pol_keys_test, "\"test\": {"}};
+	        {&pol_keys_peer, "\"peer\": {"}, {&pol_keys_token, "\"token\": {"},
+	        {&pol_keys_test, "\"test\": {"}};
 	FILE *file = fopen("data/policy.schema.json", "r");
 	static char text[40000];
 	size_t len;

@@ -127,6 +127,13 @@ static const struct fault_case value_faults[] = {
                 NULL,
                 "policy.yaml:4:11: error: guests of a token get IPv4 addresses, and there is no "
                 "overlay: add `overlay: NETWORK` to policy.yaml, or delete the token\n"},
+        {"a peer's", JOIN LAB(REST ", hours: x"), NULL,
+                IN("183") "a token has no 'hours': only a peer has it: delete it, or let such a "
+                          "node in by name with `overlayctl approve`\n"},
+        {"a token's", GOOD "  n: { key: \"" KEY4 "\", address: 10.77.0.9, site: aws, count: 1 }\n",
+                NULL,
+                "policy.yaml:8:128: error: a peer has no 'count': only a token has it, under "
+                "`tokens:` or in tokens.d\n"},
         {"more than the overlay",
                 "cluster: c\nserial: 1\njoin: true\noverlay: 10.0.0.0/16\n"
                 "tokens: { t: { key: \"" KEY4 "\", roles: [], count: 1, until: 2030-01-01, "
