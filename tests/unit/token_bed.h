@@ -262,9 +262,11 @@ static inline void vouch(struct join_request *r, const char *token, int by)
 static inline uint64_t ask(struct host *h, struct join_request *r, int i)
 {
 	static uint64_t id = 5000;
-	uint8_t nonce[32] = {(uint8_t)++id, (uint8_t)(id >> 8)}, words[JOIN_WORDS_MAX];
+	uint8_t nonce[32] = {0}, words[JOIN_WORDS_MAX];
 	struct policy_key seed;
 
+	id++;
+	memcpy(nonce, &id, sizeof(id));
 	node_key(h->key, &seed);
 	assert_int_equal(join_request_words(r, &cluster_secret(0)->pub, &seed, nonce, words), 0);
 	sign_with(i, words, sizeof(words), r->signature);
