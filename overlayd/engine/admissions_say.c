@@ -167,7 +167,6 @@ struct news {
 		size_t len;
 	} * parts;
 	size_t n;
-	uint64_t from; /* the session that all came by, or 0 */
 };
 
 /* Without memory they are not pushed, and the sums tell. */
@@ -176,12 +175,8 @@ static void news_make(struct cluster *c, bool (*wanted)(const struct admission *
 	size_t n = 0, i = 0;
 
 	*out = (struct news){0};
-	for (size_t k = 0; k < c->n_adms; k++) {
-		if (!wanted(c->adms[k]))
-			continue;
-		out->from = !n || out->from == c->adms[k]->from ? c->adms[k]->from : 0;
-		n++;
-	}
+	for (size_t k = 0; k < c->n_adms; k++)
+		n += wanted(c->adms[k]);
 	if (!n)
 		return;
 	out->parts = cl_arena(c, (n * POLICY_ADMISSION_MAX / PART + 2) * sizeof(*out->parts));
@@ -198,7 +193,7 @@ static void news_make(struct cluster *c, bool (*wanted)(const struct admission *
 
 static bool news_send(struct cluster *c, struct sess *s, const struct news *news)
 {
-	if (!news->n || (news->from && news->from == s->node.key))
+	if (!news->n)
 		return false;
 	for (size_t i = 0; i < news->n; i++)
 		if (!send(c, s, news->parts[i].data, news->parts[i].len))
@@ -206,7 +201,10 @@ static bool news_send(struct cluster *c, struct sess *s, const struct news *news
 	return true;
 }
 
-/* Those that had what we had, have it again when they take what they are sent now. */
+/*
+ * Those that had what we had, have it again when they take what they are sent now. Who brought it
+ * had another.
+ */
 static void spread_to(struct cluster *c, struct sess *s, const struct news *all,
         const struct news *ours, const uint8_t *sum)
 {
@@ -347,10 +345,8 @@ static void take(struct cluster *c, struct sess *s, const struct session_msg *ms
 			return; /* the host lets none such pass */
 		ret = admission_take(c, at + 2, len, s->m, &adm);
 		at += 2 + len;
-		if (!ret) {
-			adm->from = s->node.key;
+		if (!ret)
 			adm->push = c->self_seed;
-		}
 		if (ret == -EKEYREJECTED)
 			faulty(c, s->m, same);
 		if (ret == -ENOMEM)

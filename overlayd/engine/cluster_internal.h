@@ -153,7 +153,6 @@ struct admission {
 	bool quiet;                            /* nobody needs to be told that it counts */
 	bool push;                             /* it came in this step, and others are to know */
 	bool ours;                             /* this node let it in */
-	uint64_t from;                         /* the session it came by, or 0 */
 	uint64_t gen;                          /* c->adm_gen when it came */
 };
 
