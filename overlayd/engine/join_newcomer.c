@@ -148,6 +148,16 @@ static bool is_member(const struct engine *e)
 	       policy_until_active(e->self, clock_wall_s(e), &next);
 }
 
+/* A restart after the bundle was kept; or it came in another way. */
+static void is_in(struct engine *e)
+{
+	struct newcomer *n = e->join->newcomer;
+
+	n->taken = true;
+	set_state(e, ENGINE_NEWCOMER_JOINED);
+	say(e, ENGINE_INFO, ENGINE_N_JOINED, "This node is a member of cluster %s.", n->cluster);
+}
+
 void newcomer_ticket(struct engine *e, const struct engine_event *ev)
 {
 	struct newcomer *n = e->join->newcomer;
@@ -172,11 +182,8 @@ void newcomer_ticket(struct engine *e, const struct engine_event *ev)
 		set_state(e, ENGINE_NEWCOMER_REFUSED);
 		say(e, ENGINE_ERROR, ENGINE_N_JOIN_REFUSED, "The ticket of cluster %s: %s.",
 		        n->cluster, why);
-	} else if (is_member(e)) { /* a restart after the bundle was kept */
-		n->taken = true;
-		set_state(e, ENGINE_NEWCOMER_JOINED);
-		say(e, ENGINE_INFO, ENGINE_N_JOINED, "This node is a member of cluster %s.",
-		        n->cluster);
+	} else if (is_member(e)) {
+		is_in(e);
 	}
 }
 
@@ -545,8 +552,11 @@ void newcomer_step(struct engine *e)
 		ask_stop(e);
 		failed(e, -ETIMEDOUT, NULL);
 	}
-	if (!n->ask_op.id && e->now.mono_us >= n->ask_at && e->have_key &&
-	        e->charon != ENGINE_CHARON_DOWN)
+	if (n->ask_op.id)
+		return;
+	if (is_member(e))
+		is_in(e);
+	else if (e->now.mono_us >= n->ask_at && e->have_key && e->charon != ENGINE_CHARON_DOWN)
 		ask(e);
 }
 
