@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The admin: writes policies as text, which libpolicy reads, and gives them to nodes in his time.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/guest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,6 +90,7 @@ static char *policy_write(struct world *w)
 	fprintf(f, "  zz: { key: \"ssh-ed25519 "
 	           "AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB\", "
 	           "address: 10.77.9.9, site: s, roles: [alpha, beta, gamma] }\n");
+	guest_print(w, f);
 	fclose(f);
 	return text;
 }
@@ -253,6 +254,7 @@ void admin_change(struct world *w)
 		w->rules ^= 1U << rnd_below(w, RULES);
 	if (!w->rules)
 		w->rules = 1;
+	guest_change(w);
 	if (chance(w, 0.1))
 		w->lockdown = !w->lockdown;
 	if (chance(w, 0.1))

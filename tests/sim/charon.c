@@ -80,6 +80,9 @@ static void row_fill(struct world *w, const struct fsa *sa, struct engine_sa_row
 	row->remote_id = sa->state == ENGINE_IKE_ESTABLISHED ? sa->remote_id : "";
 	if (sa->other >= 0 && sa->other < w->n_nodes)
 		row->remote_host = w->nodes[sa->other].underlay;
+	else if (sa->other > EVIL)
+		row->remote_host =
+		        (struct policy_addr){2, {203, 0, 113, (uint8_t)(sa->other - EVIL)}};
 	row->remote_port = 4500;
 	row->initiator = sa->initiator;
 	row->established_s = (w->core.now - sa->since) / US;

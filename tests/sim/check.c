@@ -4,7 +4,7 @@
  * policy in force gives that key, timed authority included), 8 (bounds), 9 (a restart of overlayd
  * drops no tunnel and no authority outlives its time); and that everything settles.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/guest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -204,13 +204,15 @@ void check_node(struct world *w, struct node *n)
 	check_hidden(w, n);
 	if (n->engine && w->core.now - n->up_since > 120 * US && charon_join_lives(w, n))
 		broken(w, "rule 8", "%s: a join SA lives on", n->name);
-	if (n->engine && engine_memory(n->engine) >
-	                         73728 + (w->is_signed ? 65536 : 0) + 4096 * (size_t)w->n_nodes)
+	if (n->engine && engine_memory(n->engine) > 73728 + (w->is_signed ? 65536 : 0) +
+	                                                    4096 * (size_t)w->n_nodes +
+	                                                    guest_room(w))
 		broken(w, "rule 8", "%s: the engine holds %zu bytes", n->name,
 		        engine_memory(n->engine));
 	if (k->broken_since >= 0)
 		return;
 	check_clear(w, n);
+	guest_check(w, n);
 	for (size_t i = 0; i < k->n_elems; i++) {
 		for (size_t j = 0; j < n->charon.n_sas; j++) {
 			const struct fsa *sa = &n->charon.sas[j];
@@ -386,10 +388,10 @@ static const struct elem *elem_find(const struct node *n, const struct policy_pe
 	return NULL;
 }
 
-static void settled_pair(struct world *w, struct node *n, struct node *o)
+static void settled_pair(struct world *w, const struct policy *all, struct node *n, struct node *o)
 {
-	const struct policy_peer *self = policy_peer_by_name(w->policy, n->name);
-	const struct policy_peer *pp = policy_peer_by_name(w->policy, o->name);
+	const struct policy_peer *self = policy_peer_by_name(all, n->name);
+	const struct policy_peer *pp = policy_peer_by_name(all, o->name);
 	const struct elem *el = pp ? elem_find(n, pp) : NULL;
 	bool a = false, b = false, wanted;
 	uint32_t in, out;
@@ -402,12 +404,11 @@ static void settled_pair(struct world *w, struct node *n, struct node *o)
 	}
 	if (!steady(w, n, o, self, &a) || !steady(w, n, o, pp, &b))
 		return;
-	in = rules_between(w->policy, pp, self);
-	out = rules_between(w->policy, self, pp);
+	in = rules_between(all, pp, self);
+	out = rules_between(all, self, pp);
 	wanted = a && b &&
 	         (in || out ||
-	                 (w->is_signed && (policy_is_seed(w->policy, self) ||
-	                                          policy_is_seed(w->policy, pp))));
+	                 (w->is_signed && (policy_is_seed(all, self) || policy_is_seed(all, pp))));
 	if (wanted && (!el || el->in != in || el->out != out))
 		unsettled(w, n, o->name, "is not admitted as the policy says");
 	if (!wanted && el && !strcmp(el->peer, o->name))
@@ -437,6 +438,8 @@ static void settled_names(struct world *w, struct node *n)
 
 void check_settled(struct world *w)
 {
+	const struct policy *all = guest_final(w);
+
 	join_settled(w);
 	for (int i = 0; i < w->n_nodes && !w->core.rule; i++) {
 		struct node *n = &w->nodes[i];
@@ -461,6 +464,6 @@ void check_settled(struct world *w)
 				unsettled(w, n, NULL, "has an SA of nobody");
 		for (int j = 0; j < w->n_nodes && !w->core.rule; j++)
 			if (j != i)
-				settled_pair(w, n, &w->nodes[j]);
+				settled_pair(w, all, n, &w->nodes[j]);
 	}
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The host of one engine: carries its effects out on the fakes, brings their answers back. */
+#include "tests/sim/guest.h"
 #include "tests/sim/sim.h"
 
 #include <errno.h>
@@ -111,12 +112,14 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		check_notice(w, n, &fx->notice);
 		return;
 	case ENGINE_FX_BUNDLE_STORE:
-	case ENGINE_FX_ADMISSIONS_STORE:
 	case ENGINE_FX_SESSION_OPEN:
 	case ENGINE_FX_SESSION_SEND:
 	case ENGINE_FX_SESSION_CLOSE:
 	case ENGINE_FX_NOTE_SEND:
 		session_do(w, n, fx);
+		return;
+	case ENGINE_FX_ADMISSIONS_STORE:
+		guest_store(w, n, fx);
 		return;
 	case ENGINE_FX_JOIN_SERVE:
 	case ENGINE_FX_JOIN_ANSWER:

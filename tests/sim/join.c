@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "policy/ticket.h"
+#include "tests/sim/guest.h"
 
 #define ASK_MAX 4096
 
@@ -28,6 +29,7 @@ struct fask {
 	struct join_request request;
 	uint8_t nonce[32];
 	bool over;
+	bool proven; /* it signed with the key that it names */
 };
 
 struct joins {
@@ -63,7 +65,7 @@ static void ticket_new(struct world *w, struct node *n, void *data)
 	struct policy_ticket *t = &w->joins->ticket;
 	(void)data;
 
-	if (!n->stranger)
+	if (!n->stranger && !guest_is_lost(w, n))
 		return;
 	memset(t, 0, sizeof(*t));
 	snprintf(t->cluster, sizeof(t->cluster), "sim");
@@ -80,6 +82,7 @@ static void ticket_new(struct world *w, struct node *n, void *data)
 		s->key = w->nodes[i].keys[w->members[i].key];
 		t->n_seeds++;
 	}
+	guest_ticket(w, t);
 	if (t->n_seeds)
 		give(w, n);
 }
@@ -89,11 +92,12 @@ static void ticket_new(struct world *w, struct node *n, void *data)
 static void answer(struct world *w, struct fask *a, int error, const struct join_answer *said)
 {
 	struct engine_event ev = {.type = ENGINE_EV_JOIN_ANSWERED};
-	struct node *n = &w->nodes[a->from];
+	struct node *n;
 
 	if (a->over)
 		return;
 	a->over = true;
+	n = &w->nodes[a->from];
 	if (!n->engine || n->epoch != a->epoch)
 		return;
 	ev.join_answered.effect_id = a->id;
@@ -183,6 +187,9 @@ static void ask(struct world *w, struct node *n, const struct engine_effect *fx)
 		a->nonce[i] = (uint8_t)rnd(w);
 		a->request.nonce[i] = (uint8_t)rnd(w);
 	}
+	if (a->request.token[0])
+		guest_vouch(w, &a->request);
+	a->proven = true;
 	sign(n, a, &want->cluster_key, &want->key);
 	w->n_asks++;
 	at(w, w->core.now + rnd_us(w, 5 * US, 19 * US), n, gave_up, dup_mem(&call, 8));
@@ -195,6 +202,8 @@ struct post {
 	uint64_t call;
 	enum join_status status;
 	uint32_t retry_s;
+	uint8_t record[JOIN_ADMISSION_MAX];
+	size_t record_len;
 	size_t len;
 	char file[];
 };
@@ -208,7 +217,11 @@ static void posted(struct world *w, struct node *n, void *data)
 	        .retry_s = p->retry_s,
 	        .file = p->file,
 	        .len = p->len};
+	struct join_record record = {p->record, p->record_len};
 	(void)n;
+
+	said.admissions = &record;
+	said.n_admissions = p->record_len > 0;
 
 	if (!a)
 		return;
@@ -217,12 +230,16 @@ static void posted(struct world *w, struct node *n, void *data)
 }
 
 /* A seed can say what it wants: an old bundle, one of its own making, that we are a member. */
-static void lie(struct world *w, struct post *p)
+static void lie(struct world *w, struct node *n, struct post *p)
 {
 	const struct fbundle *b = &w->bundles[rnd_below(w, (uint64_t)w->n_bundles)];
 
 	w->n_lies++;
 	p->status = JOIN_MEMBER;
+	if (p->record_len && chance(w, 0.7)) {
+		guest_lie(w, n, p->record, &p->record_len);
+		return;
+	}
 	switch (rnd_below(w, 3)) {
 	case 0:
 		if (p->len)
@@ -256,11 +273,18 @@ static void say_answer(struct world *w, struct node *n, const struct engine_join
 	p->len = fx->answer.len;
 	if (p->len)
 		memcpy(p->file, fx->answer.file, p->len);
+	if (fx->answer.n_admissions) {
+		p->record_len = fx->answer.admissions[0].len;
+		memcpy(p->record, fx->answer.admissions[0].data, p->record_len);
+		guest_check_answer(w, n, &fx->answer);
+	}
 	engine_look(n->engine, &v);
+	if (fx->answer.len && !a->proven)
+		broken(w, "design 8", "%s: it shows the policy to who proved no key", n->name);
 	if (fx->answer.len && !policy_peer_by_key(v.policy, &a->request.key))
 		broken(w, "design 8", "%s: it shows the policy to who is no member", n->name);
 	if (w->n_bundles && trouble(w, 0.3))
-		lie(w, p);
+		lie(w, n, p);
 	if (trouble(w, 0.1))
 		free(p); /* the connection broke */
 	else
@@ -274,9 +298,9 @@ static void approve(struct world *w, struct node *n, void *data)
 	(void)data;
 
 	for (size_t i = 0; n->engine && !engine_pending_at(n->engine, i, &v); i++) {
-		int who = atoi(v.name + 1);
+		int who = v.name[0] == 'n' ? atoi(v.name + 1) : NODES_MAX;
 
-		if (w->members[who].in ||
+		if (who >= w->n_nodes || w->members[who].in ||
 		        memcmp(&v.key, &w->nodes[who].keys[w->nodes[who].key], 32))
 			continue;
 		admin_approve(w, who);
@@ -346,6 +370,8 @@ void join_do(struct world *w, struct node *n, const struct engine_effect *fx)
 		say_answer(w, n, &fx->join_answer);
 		if (fx->join_answer.answer.status == JOIN_PENDING)
 			at(w, w->core.now + rnd_us(w, US, 60 * US), n, approve, NULL);
+	} else if (fx->type == ENGINE_FX_ADMIT_SIGN) {
+		guest_sign(w, n, fx);
 	} else if (fx->type == ENGINE_FX_JOIN_STOP) {
 		for (size_t i = 0; i < ASK_MAX; i++)
 			if (w->joins->asks[i].id == fx->join_stop &&
@@ -356,12 +382,29 @@ void join_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	}
 }
 
+uint64_t join_stranger(struct world *w, struct node *seed, const struct policy_key *key,
+        bool proven, uint32_t *sa, const struct policy_addr *inner)
+{
+	uint64_t call = ++w->joins->n;
+	struct fask *a = &w->joins->asks[call % ASK_MAX];
+
+	*a = (struct fask){.from = -1,
+	        .seed = seed->index,
+	        .call = call,
+	        .seed_epoch = seed->epoch,
+	        .over = true, /* nobody waits for what comes of it */
+	        .proven = proven};
+	a->request.key = *key;
+	a->sa = *sa = charon_join_begin(w, seed, EVIL + 1 + (int)rnd_below(w, 200), inner);
+	return call;
+}
+
 /* ---- beginning and end ---- */
 
 static void tickets(struct world *w, struct node *n, void *data)
 {
 	(void)data;
-	if (!n->stranger)
+	if (!n->stranger && !w->guests)
 		return;
 	ticket_new(w, n, NULL);
 	at(w, w->core.now + rnd_us(w, 20 * US, 200 * US), n, tickets, NULL);
@@ -412,6 +455,9 @@ void join_settled(struct world *w)
 	if (!w->joins)
 		return;
 	engine_join_look(n->engine, &v);
+	if (guest_is_lost(w, n) && !m->in)
+		broken(w, "settle", "%s: its token is good, and has not let it in: %s", n->name,
+		        v.text);
 	if (n->stranger && m->in && (!m->until || m->until > EPOCH_S + w->core.now / US))
 		broken(w, "settle", "%s: it is a member, and has not got in: %s", n->name, v.text);
 	if (!n->stranger && n->ticket)

@@ -5,7 +5,7 @@
  * Exit status: 0 all rules held, 1 one was broken, 2 bad arguments. --impairments runs one engine
  * after the other that is broken on purpose, and fails if one of them is not caught.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/guest.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -63,8 +63,10 @@ static bool run_one(const struct options *o, uint64_t seed, struct world *w)
 		node_init(w, i);
 	if (seed % 3 == 0) /* the admin signs, and sessions carry it */
 		session_mode(w);
-	if (seed % 6 == 0) /* and somebody joins */
+	if (seed % 3 == 0) /* and somebody joins */
 		join_mode(w);
+	if (seed % 6 == 3) /* by a token */
+		guest_mode(w);
 	admin_start(w);
 	trouble_start(w);
 	ok = world_run(w);
@@ -87,7 +89,7 @@ static int run_seeds(const struct options *o)
 {
 	static struct world w;
 	uint64_t steps = 0, trace_all = 0, last = 0, n_signed = 0, by_session = 0;
-	uint64_t n_joins = 0, joined = 0, lies = 0;
+	uint64_t n_joins = 0, joined = 0, lies = 0, let_in = 0;
 	clock_t from = clock();
 
 	for (uint64_t s = 0; s < o->seeds; s++) {
@@ -101,6 +103,7 @@ static int run_seeds(const struct options *o)
 		n_joins += w.n_asks > 0;
 		joined += w.n_joined;
 		lies += w.n_lies;
+		let_in += w.n_let_in;
 		last = w.core.trace;
 		trace_all = trace_all * 31 + w.core.trace;
 	}
@@ -121,12 +124,13 @@ static int run_seeds(const struct options *o)
 	}
 	printf("%llu seeds from %llu, %d nodes, %g h each: all rules held; %llu steps, %.1f s of "
 	       "CPU, largest engine %zu bytes, %llu with a cluster key: %llu bundles by session; "
-	       "%llu of %llu strangers joined, and heard %llu lies; trace %016llx\n",
+	       "%llu of %llu strangers joined, and heard %llu lies; tokens let in %llu; trace "
+	       "%016llx\n",
 	        (unsigned long long)o->seeds, (unsigned long long)o->seed, o->nodes, o->hours,
 	        (unsigned long long)steps, (double)(clock() - from) / CLOCKS_PER_SEC, w.memory_max,
 	        (unsigned long long)n_signed, (unsigned long long)by_session,
 	        (unsigned long long)joined, (unsigned long long)n_joins, (unsigned long long)lies,
-	        (unsigned long long)trace_all);
+	        (unsigned long long)let_in, (unsigned long long)trace_all);
 	return 0;
 }
 

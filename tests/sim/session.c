@@ -3,7 +3,8 @@
  * Signed mode: sessions and notes over the fake tunnels, bundles from the admin, the disk. Packets
  * between two nodes pass only while both have an SA with the other and admit it (session_path).
  */
-#include "tests/sim/sim.h"
+#include "policy/guests.h"
+#include "tests/sim/guest.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -347,8 +348,6 @@ void session_do(struct world *w, struct node *n, const struct engine_effect *fx)
 		broken(w, "engine.h", "%s: without a cluster key it speaks", n->name);
 	else if (fx->type == ENGINE_FX_BUNDLE_STORE)
 		store(w, n, fx);
-	else if (fx->type == ENGINE_FX_ADMISSIONS_STORE)
-		broken(w, "engine.h", "%s: keeps guests, and no policy has tokens", n->name);
 	else if (fx->type == ENGINE_FX_SESSION_OPEN)
 		session_open(w, n, fx);
 	else if (fx->type == ENGINE_FX_SESSION_SEND)
@@ -378,12 +377,14 @@ void session_look(struct world *w, struct node *n, bool by_session)
 	if (now > n->force)
 		say(w, n, "bundle %d, serial %llu", now, (unsigned long long)v.head.serial);
 	n->force = now;
-	if (now >= 0 && (!e.policy || memcmp(e.policy->digest, w->bundles[now].policy, 32)))
+	if (now >= 0 &&
+	        (!e.policy || memcmp(policy_written(e.policy)->digest, w->bundles[now].policy, 32)))
 		broken(w, "rule 3", "%s: it does not act by the bundle in force", n->name);
 	if (e.policy)
 		host_hold(w, n, e.policy);
 	if (now >= 0)
 		host_learn_issue(w, n, v.head.issued);
+	guest_look(w, n);
 }
 
 static void given(struct world *w, struct node *n, void *data)
@@ -420,6 +421,7 @@ void session_publish(struct world *w, int64_t within)
 	}
 	free(text);
 	memcpy(b->policy, w->policy->digest, 32);
+	b->parsed = policy_ref(w->policy);
 	for (int i = 0; i < w->n_nodes; i++)
 		at(w, w->core.now + (i == first ? 1000 : rnd_us(w, within, within + 60 * US)),
 		        &w->nodes[i], given, dup_mem(&index, sizeof(index)));
@@ -444,6 +446,7 @@ void session_start(struct world *w, struct node *n)
 	if (n->force != n->disk)
 		broken(w, "rule 9", "%s: bundle %d was kept, bundle %d is in force", n->name,
 		        n->disk, n->force);
+	guest_start(w, n);
 }
 
 void session_mode(struct world *w)
@@ -461,7 +464,9 @@ void session_free(struct world *w)
 		w->sessions = s->next;
 		free(s);
 	}
-	for (int i = 0; i < w->n_bundles; i++)
+	for (int i = 0; i < w->n_bundles; i++) {
+		policy_unref(w->bundles[i].parsed);
 		free(w->bundles[i].file);
+	}
 	free(w->bundles);
 }

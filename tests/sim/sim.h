@@ -13,6 +13,8 @@
  *	host.c     carries effects out, brings events in
  *	session.c  signed mode: bundles, sessions and notes over the tunnels
  *	join.c     a stranger with a ticket, seeds that let it in or lie
+ *	guest.c    the same by a token; newcomers that lie, a stolen token
+ *	grant.c    whom a bundle lets in, said once more for the rules
  *	trouble.c  what goes wrong
  *	demand.c   packets that wake traps, idle tunnels
  *	check.c    the rules
@@ -23,6 +25,8 @@
 
 #include "engine/engine.h"
 #include "tests/sim/core.h"
+
+#include <stdio.h>
 
 #define NODES_MAX 12
 #define KEYS_MAX 24 /* of one node, one after the other */
@@ -130,6 +134,9 @@ struct node {
 	size_t n_held;
 	bool started;
 	int force, disk;          /* bundle in force, kept; -1: none */
+	uint8_t *guests;          /* admissions on disk */
+	size_t n_guests;          /* bytes */
+	int64_t disk_at;          /* busy until */
 	bool stranger;            /* it has no cluster key on disk */
 	bool ticket;              /* it has one, of join.c */
 	bool serves, serves_open; /* joins: its host does, its charon does */
@@ -140,6 +147,7 @@ struct fbundle { /* signed */
 	size_t len;
 	struct bundle_head head;
 	uint8_t policy[32]; /* digest */
+	const struct policy *parsed;
 };
 
 struct member { /* as the admin sees a node */
@@ -171,7 +179,8 @@ struct world {
 	struct fsession *sessions;
 	uint64_t n_accepted, n_by_session; /* by_session: bundles that came so */
 	struct joins *joins;               /* of join.c; NULL: nobody joins */
-	uint64_t n_asks, n_lies, n_joined;
+	struct guests *guests;             /* of guest.c; NULL: no policy has tokens */
+	uint64_t n_asks, n_lies, n_joined, n_let_in;
 };
 
 /* world.c */
@@ -251,6 +260,9 @@ void join_do(struct world *w, struct node *n, const struct engine_effect *fx);
 void join_calm(struct world *w);
 void join_settled(struct world *w);
 void join_free(struct world *w);
+/* The call of somebody who is no node, over a new join SA. */
+uint64_t join_stranger(struct world *w, struct node *seed, const struct policy_key *key,
+        bool proven, uint32_t *sa, const struct policy_addr *inner);
 
 /* trouble.c */
 void trouble_start(struct world *w);

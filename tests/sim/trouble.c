@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What goes wrong, and the end of it: a calm in which all must come to the desired state. */
-#include "tests/sim/sim.h"
+#include "tests/sim/guest.h"
 
 static void revive(struct world *w, struct node *n, void *data)
 {
@@ -110,6 +110,7 @@ static void calm(struct world *w, struct node *n, void *data)
 		if (chance(w, 0.5))
 			w->members[i].hours = -1;
 	}
+	guest_calm(w);
 	join_calm(w);
 	admin_publish(w, 2 * US);
 }

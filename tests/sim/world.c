@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The world from its beginning to its end; what happens comes from core.c. */
-#include "tests/sim/sim.h"
+#include "tests/sim/guest.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +41,7 @@ void world_free(struct world *w)
 			policy_unref(n->held[j].policy);
 	}
 	policy_unref(w->policy);
+	guest_free(w);
 	session_free(w);
 	join_free(w);
 }
