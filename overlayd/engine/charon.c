@@ -29,6 +29,7 @@ static void charon_lost(struct engine *e, const char *text)
 
 		tunnel_stop(e, p);
 		op_drop(e, &p->init_op);
+		rivals_forget(e, p);
 		op_drop(e, &p->conn_op);
 		op_drop(e, &p->term_op);
 		queue_remove(e, Q_LOAD, p);

@@ -195,6 +195,9 @@ static void on_flight(struct engine *e, const struct flight *f, int error, const
 	case OP_SA_TERMINATE:
 		sa_end_result(e, f->sa_id, error);
 		break;
+	case OP_PROBE:
+		rivals_probe_result(e, p, error);
+		break;
 	case OP_KEY:
 		charon_result(e, OP_KEY, error, text);
 		break;

@@ -362,6 +362,9 @@ enum engine_effect_type {
 	                          may yet be; -ECONNREFUSED: the peer does not want it; -ENOENT:
 	                          charon has no such connection */
 	ENGINE_FX_TERMINATE,   /* .terminate; nothing to end counts as done (result 0) */
+	ENGINE_FX_PROBE,       /* .probe: vici rekey of that CHILD_SA. Result 0: it is begun; if the
+	                          other end lives ENGINE_SA_CHILD_REKEYED follows, else charon ends
+	                          the IKE_SA in its own time */
 	ENGINE_FX_LIST_SAS,    /* .list; answer ENGINE_EV_SAS, or ENGINE_EV_RESULT if it failed */
 	ENGINE_FX_LIST_CONNS,  /* vici get-conns, or list-conns if .rows; answer ENGINE_EV_CONNS,
 	                          or ENGINE_EV_RESULT */
@@ -487,6 +490,10 @@ struct engine_terminate {
 	bool force; /* always true for now: without asking the peer, and no timeout */
 };
 
+struct engine_probe {
+	uint32_t ike_id, child_id;
+};
+
 struct engine_list {
 	const char *conn; /* NULL: all */
 };
@@ -563,6 +570,7 @@ enum engine_notice_code {
 	ENGINE_N_TIME_OVER,    /* they ended */
 	ENGINE_N_TIME_OPEN,    /* peer's hours began */
 	ENGINE_N_DUPLICATE,    /* one of two SAs of a peer ended */
+	ENGINE_N_TWO_HOSTS,    /* a key is in use on two hosts at once */
 	ENGINE_N_UNKNOWN_SA,   /* an SA that nobody wants was found and ended */
 	ENGINE_N_UNKNOWN_CONN, /* a connection `ovl.*` that nobody wants was found and unloaded */
 	ENGINE_N_FOREIGN_SA,   /* another's SA that covers overlay addresses was ended */
@@ -619,6 +627,7 @@ struct engine_effect {
 		struct engine_conn load;
 		const char *conn;
 		struct engine_terminate terminate;
+		struct engine_probe probe;
 		struct engine_list list;
 		bool rows;
 		struct engine_fw_base fw_base;

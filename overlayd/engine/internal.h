@@ -13,6 +13,8 @@
  *	classes.c   distinct sets of rules
  *	tunnel.c    who initiates, where to, when
  *	paths.c     ways to peers that have no endpoints
+
+ *	rivals.c    one key on two hosts
  *	demand.c    SAs that come and go with traffic
  *	rotation.c  keys that change, the peers' and ours
  *	conns.c     load-conn, unload-conn, get-conns
@@ -70,6 +72,7 @@ enum op_kind {
 	OP_RESOLVE,
 	OP_UNDERLAY,
 	OP_SA_TERMINATE, /* one SA that is not wanted */
+	OP_PROBE,
 	OP_KEY,
 	OP_LIST_SAS,
 	OP_LIST_CONNS,
@@ -114,6 +117,16 @@ struct fw_elem {
 struct names { /* resolved endpoints of one peer */
 	uint8_t n[POLICY_ENDPOINTS_MAX];
 	struct policy_addr addr[POLICY_ENDPOINTS_MAX][ENGINE_RESOLVED_MAX];
+};
+
+/* Few peers need it: one key on two hosts, see rivals.c. */
+struct rivals {
+	struct op probe_op;              /* of `best` */
+	struct policy_addr addr, holder; /* who was turned away, and for whom */
+	uint16_t port, holder_port;
+	int64_t until_us, told_us; /* until when that counts; 0: never seen, never told */
+	uint8_t turned;            /* times in a row that it ended our SA soon after it came up */
+	int64_t turned_us;         /* not tried again before */
 };
 
 struct peer {
@@ -187,19 +200,20 @@ struct peer {
 	uint16_t ep;     /* candidate, counted on */
 	struct policy_addr ep_addr;
 	uint16_t ep_port;
-	bool ep_is_link; /* the policy does not name it */
+	bool ep_is_link;    /* the policy does not name it */
+	uint8_t path_tries; /* of `there`, lately */
+	bool path_needed;   /* a seed is asked for it */
+	uint8_t resolve_next;
 	uint64_t eps_digest;
 	struct names *names;
 	struct session_links *there; /* where it says it is; NULL: it has not */
-	uint8_t path_tries;          /* of them, lately */
 	int64_t path_us;
-	bool path_needed; /* a seed is asked for them */
-	uint8_t resolve_next;
 	int64_t resolved_us;
 	struct op init_op, resolve_op;
 	int64_t try_until_us, grace_until_us, dup_since_us;
-	int64_t narrow_us; /* its SA, still narrow then, is built anew; 0: it is not */
-	uint8_t narrow_n;  /* times it was, in a row */
+	struct rivals *rivals; /* NULL: nothing of it yet */
+	int64_t narrow_us;     /* its SA, still narrow then, is built anew; 0: it is not */
+	uint8_t narrow_n;      /* times it was, in a row */
 
 	enum engine_peer_state state; /* as told last; so is told_degraded */
 	bool degraded, told_degraded;
@@ -256,6 +270,10 @@ struct sa {
 	uint64_t touched, listed;                /* step of the last event; list that showed it */
 	int64_t since_us, childless_us, seen_us; /* seen: listed last */
 	int64_t established_us, rekey_us;
+	bool begun_here;  /* this and the next are kept when it is rekeyed */
+	int64_t begun_us; /* it came up; 0: not yet */
+	int64_t alive_us; /* its other end answered a rekeying then; 0: it did not yet */
+	int64_t rival_us; /* it is of another host than `best`: seen since then; 0: it is not */
 	struct policy_addr remote_host;
 	uint16_t remote_port;
 	uint32_t self_epoch;
@@ -550,6 +568,19 @@ void paths_tried(struct engine *e, struct peer *p);
 void paths_need(struct engine *e, struct peer *p);
 void paths_step(struct engine *e);
 
+/* rivals.c */
+bool sa_is_older(const struct sa *a, const struct sa *b);
+/* Did another host than that of `older` begin `younger`, as far as can be told? */
+bool rival_is(const struct sa *older, const struct sa *younger, bool lower);
+void rivals_step(struct engine *e, struct peer *p);   /* it has a `best` */
+void rivals_forget(struct engine *e, struct peer *p); /* nobody keeps what another wants */
+void rivals_probe_result(struct engine *e, struct peer *p, int error);
+bool rivals_troubled(const struct engine *e, const struct peer *p);
+/* Our own SA of it went down, ended by the other end. */
+void turned_away(struct engine *e, const struct sa *sa);
+int64_t turned_until(const struct peer *p); /* no try before */
+void turned_forget(struct peer *p);
+
 /* demand.c */
 void demand_judge(struct engine *e, struct peer *p);
 void demand_plane(struct engine *e, bool traps);
@@ -595,6 +626,7 @@ void sas_judge_peer(struct engine *e, struct peer *p);
 void sas_end_bad(struct engine *e);
 void sa_not_stale(struct engine *e, struct sa *sa); /* it came up after all */
 void sa_lost(struct engine *e, struct sa *sa);
+void sa_duplicate(struct engine *e, struct sa *sa); /* this one of two is to be ended */
 void sa_end_result(struct engine *e, uint32_t id, int error);
 
 #include "engine/join_part.h"

@@ -125,6 +125,15 @@ void sa_lost(struct engine *e, struct sa *sa)
 	e->bad_due = 0;
 }
 
+void sa_duplicate(struct engine *e, struct sa *sa)
+{
+	if (sa->fault)
+		return;
+	sa->fault = SA_DUPLICATE;
+	e->n_bad++;
+	e->bad_due = 0;
+}
+
 /* A fault stays until the SA is gone. */
 void sa_judge(struct engine *e, struct sa *sa)
 {

@@ -80,6 +80,8 @@ static void peer_free(struct engine *e, struct peer *p)
 	}
 	if (e->list_peer == p)
 		e->list_peer = NULL;
+	rivals_forget(e, p);
+	mem_free(e, p->rivals, sizeof(*p->rivals));
 	mem_strfree(e, p->reason);
 	mem_strfree(e, p->name);
 	mem_free(e, p->names, sizeof(*p->names));
@@ -322,7 +324,7 @@ static bool is_troubled(const struct engine *e, const struct peer *p)
 	return p->fw_op.fails || p->under_op.fails || p->conn_op.fails || p->term_op.fails ||
 	       p->sockets_op.fails || (p->attempts && !p->best) ||
 	       (p->resolve_op.fails && !p->best) || (p->best && sa_narrow(p->best)) ||
-	       has_no_path(e, p);
+	       rivals_troubled(e, p) || has_no_path(e, p);
 }
 
 void peer_degrade(struct engine *e, struct peer *p, const char *fmt, ...)

@@ -296,6 +296,10 @@ static void take_row(struct engine *e, struct sa *sa, const struct engine_sa_row
 	sa->remote_port = row->remote_port;
 	if (row->established_s >= 0 && row->established_s < INT32_MAX)
 		sa->established_us = e->now.mono_us - row->established_s * 1000000;
+	if (row->state == ENGINE_IKE_ESTABLISHED && !sa->begun_us) {
+		sa->begun_here = row->initiator;
+		sa->begun_us = sa->established_us >= 0 ? sa->established_us : e->now.mono_us;
+	}
 	sa->rekey_us = ENGINE_NEVER;
 	if (row->rekey_s > INT32_MIN && row->rekey_s < INT32_MAX)
 		sa->rekey_us = e->now.mono_us + row->rekey_s * 1000000;
@@ -438,13 +442,17 @@ void sa_down(struct engine *e, uint32_t id)
 		peer_dirty(e, sa->peer);
 }
 
-/* Nobody deleted it: its other end went silent. Where there is another way, that goes first. */
-static void sa_silent(const struct engine *e, const struct engine_sa_row *row)
+/*
+ * If nobody deleted it, its other end went silent. Where there is another way, that goes first.
+ */
+static void sa_ended(struct engine *e, const struct engine_sa_row *row)
 {
 	const struct sa *sa = sa_find(e, row->id);
 
 	if (sa && sa->peer && sa == sa->peer->best && row->state == ENGINE_IKE_ESTABLISHED)
 		sa->peer->ep++;
+	else if (sa && row->state == ENGINE_IKE_LEAVING)
+		turned_away(e, sa);
 }
 
 static struct sa *event_sa(struct engine *e, const struct engine_sa_row *row)
@@ -467,6 +475,10 @@ static void rekeyed(struct engine *e, struct sa *sa, uint32_t old_id)
 
 	if (!old || old == sa)
 		return;
+	sa->begun_here = old->begun_here;
+	sa->begun_us = old->begun_us;
+	sa->rival_us = old->rival_us;
+	sa->alive_us = e->now.mono_us;
 	if (!sa->n_children && sa->cap_children == 0) {
 		sa->children = old->children;
 		sa->n_children = old->n_children;
@@ -491,7 +503,7 @@ void sas_event(struct engine *e, const struct engine_event *ev)
 	if (is_asking(e, row->conn))
 		return;
 	if (ev->sa.change == ENGINE_SA_DOWN) {
-		sa_silent(e, row);
+		sa_ended(e, row);
 		sa_down(e, row->id);
 		return;
 	}
@@ -518,6 +530,7 @@ void sas_event(struct engine *e, const struct engine_event *ev)
 			child_drop(sa, row->children[i].id);
 		break;
 	case ENGINE_SA_CHILD_REKEYED:
+		sa->alive_us = e->now.mono_us;
 		child_drop(sa, ev->sa.old_id);
 		for (size_t i = 0; i < row->n_children && i < ENGINE_CHILDREN_MAX; i++)
 			child_take(e, sa, &row->children[i]);

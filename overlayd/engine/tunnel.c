@@ -131,6 +131,7 @@ void tunnel_reset(struct engine *e, struct peer *p)
 	if (!p->trying)
 		op_drop(e, &p->init_op);
 	tunnel_count_refused(e, p, 0);
+	turned_forget(p);
 	p->resolved_us = 0;
 	if (!p->best)
 		peer_dirty(e, p);
@@ -216,27 +217,28 @@ void tunnel_result(struct engine *e, struct peer *p, int error, const char *text
 
 static void duplicate(struct engine *e, struct peer *p, struct sa *sa)
 {
-	if (sa->fault)
-		return;
-	sa->fault = SA_DUPLICATE;
-	e->n_bad++;
-	e->bad_due = 0;
+	sa_duplicate(e, sa);
 	notice(e, ENGINE_INFO, ENGINE_N_DUPLICATE, p->name,
 	        "%s has two IKE_SAs; number %u is ended, number %u stays.", p->name, sa->id,
 	        p->best->id);
 }
 
+static bool is_duplicate(const struct sa *sa)
+{
+	return sa->state == ENGINE_IKE_ESTABLISHED && !sa->fault && !sa->gone && !sa->rival_us;
+}
+
 /*
  * Both ends end the one that the higher fingerprint initiated. Of two that the same end initiated
- * the initiator ends the older; the other end does so only if that takes too long.
+ * the initiator ends the older; the other end does so only if that takes too long. Those of another
+ * host: rivals.c.
  */
 static void duplicates_step(struct engine *e, struct peer *p)
 {
 	bool any = false;
 
 	for (struct sa *sa = p->sas; sa; sa = sa->next)
-		any |= sa != p->best && sa->state == ENGINE_IKE_ESTABLISHED && !sa->fault &&
-		       !sa->gone;
+		any |= sa != p->best && is_duplicate(sa);
 	if (!any) {
 		p->dup_since_us = 0;
 		return;
@@ -246,7 +248,7 @@ static void duplicates_step(struct engine *e, struct peer *p)
 	for (struct sa *sa = p->sas; sa; sa = sa->next) {
 		int64_t at = p->dup_since_us + CHILD_GRACE_US;
 
-		if (sa == p->best || sa->state != ENGINE_IKE_ESTABLISHED || sa->fault || sa->gone)
+		if (sa == p->best || !is_duplicate(sa))
 			continue;
 		if (sa->initiator == p->best->initiator && !sa->initiator)
 			at = p->dup_since_us + SAME_SIDE_DUP_US;
@@ -268,8 +270,11 @@ static int64_t born(const struct sa *sa)
  */
 static bool is_better(const struct sa *a, const struct sa *b, bool lower)
 {
+	const struct sa *older = sa_is_older(a, b) ? a : b;
 	int64_t d = born(a) - born(b);
 
+	if (rival_is(older, older == a ? b : a, lower))
+		return older == a;
 	if (sa_is_old(a) != sa_is_old(b))
 		return sa_is_old(b);
 	if (sa_narrow(a) != sa_narrow(b))
@@ -377,6 +382,10 @@ static void connect_step(struct engine *e, struct peer *p)
 		peer_wake(p, p->grace_until_us);
 		return;
 	}
+	if (e->now.mono_us < turned_until(p)) {
+		peer_wake(p, turned_until(p));
+		return;
+	}
 	if (!op_ready(e, &p->init_op)) {
 		peer_wake(p, p->init_op.at);
 		return;
@@ -463,12 +472,14 @@ void tunnel_step(struct engine *e, struct peer *p)
 		p->attempts = 0;
 		tunnel_count_refused(e, p, 0);
 		narrow_step(e, p);
+		rivals_step(e, p);
 		duplicates_step(e, p);
 		if (sa_is_old(p->best))
 			move_step(e, p);
 		return;
 	}
 	p->dup_since_us = 0;
+	rivals_forget(e, p);
 	if (p->on_demand) {
 		demand_step(e, p);
 		return;

@@ -270,6 +270,8 @@ const char *engine_notice_name(enum engine_notice_code code)
 		return "time-open";
 	case ENGINE_N_DUPLICATE:
 		return "duplicate";
+	case ENGINE_N_TWO_HOSTS:
+		return "two-hosts";
 	case ENGINE_N_UNKNOWN_SA:
 		return "unknown-sa";
 	case ENGINE_N_UNKNOWN_CONN:

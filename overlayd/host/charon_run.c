@@ -119,6 +119,13 @@ static void on_terminated(void *user, const struct vici_result *r, uint64_t matc
 	request_part(user, error, r->errmsg);
 }
 
+static void on_probed(void *user, const struct vici_result *r, uint64_t matches, uint64_t ended)
+{
+	(void)matches;
+	(void)ended;
+	request_part(user, r->error, r->errmsg);
+}
+
 static void on_row(void *user, const struct vici_ike_sa *sa)
 {
 	struct request *req = user;
@@ -399,6 +406,11 @@ static int request_start(struct charon *charon, const struct engine_effect *fx, 
 	}
 	case ENGINE_FX_TERMINATE:
 		return run_terminate(v, fx, req);
+	case ENGINE_FX_PROBE: {
+		struct vici_select which = {.child_id = VICI_NUM(fx->probe.child_id)};
+
+		return vici_rekey(v, &which, false, on_probed, req, 0, charon_now());
+	}
 	case ENGINE_FX_JOIN_SERVE:
 		return run_join_serve(charon, v, &fx->join_serve, req);
 	case ENGINE_FX_LIST_SAS: {

@@ -53,6 +53,7 @@ static void effect_run(struct world *world, const struct engine_effect *fx)
 	case ENGINE_FX_UNLOAD_CONN:
 	case ENGINE_FX_INITIATE:
 	case ENGINE_FX_TERMINATE:
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_SAS:
 	case ENGINE_FX_LIST_CONNS:
 		charon_run(world->charon, fx);

@@ -156,6 +156,7 @@ static void effect_take(struct run *run, const struct engine_effect *fx)
 	case ENGINE_FX_LIST_SAS:
 		run->list_sas = fx->id;
 		return;
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_CONNS:
 		run->list_conns = fx->id;
 		return;

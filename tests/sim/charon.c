@@ -536,8 +536,28 @@ static const char *command_name(enum engine_effect_type type)
 	       : type == ENGINE_FX_UNLOAD_CONN ? "unload-conn"
 	       : type == ENGINE_FX_INITIATE    ? "initiate"
 	       : type == ENGINE_FX_TERMINATE   ? "terminate"
+	       : type == ENGINE_FX_PROBE       ? "rekey"
 	       : type == ENGINE_FX_LIST_SAS    ? "list-sas"
 	                                       : "get-conns";
+}
+
+/* Both ends' child is a new one, if the other end is there still. */
+static void probe(struct world *w, struct node *n, uint32_t id)
+{
+	struct fsa *sa = charon_sa(n, id);
+	struct node *o =
+	        sa && sa->other >= 0 && sa->other < w->n_nodes ? &w->nodes[sa->other] : NULL;
+	struct fsa *twin = o ? charon_sa(o, sa->other_id) : NULL;
+	uint32_t old;
+
+	if (!twin || !sa->child || !twin->child)
+		return;
+	old = sa->child_id;
+	sa->child_id = ++n->charon.next_id;
+	tell(w, n, ENGINE_SA_CHILD_REKEYED, sa, true, old);
+	old = twin->child_id;
+	twin->child_id = ++o->charon.next_id;
+	tell(w, o, ENGINE_SA_CHILD_REKEYED, twin, true, old);
 }
 
 static void run(struct world *w, struct node *n, void *data)
@@ -573,6 +593,9 @@ static void run(struct world *w, struct node *n, void *data)
 		break;
 	case ENGINE_FX_TERMINATE:
 		terminate(w, n, c);
+		break;
+	case ENGINE_FX_PROBE:
+		probe(w, n, c->sa);
 		break;
 	case ENGINE_FX_LIST_SAS:
 		if (!c->lost)
@@ -644,6 +667,9 @@ void charon_do(struct world *w, struct node *n, const struct engine_effect *fx)
 		c.sa = fx->terminate.ike_id;
 		if (c.by_conn)
 			snprintf(c.conn, sizeof(c.conn), "%s", fx->terminate.conn);
+		break;
+	case ENGINE_FX_PROBE:
+		c.sa = fx->probe.ike_id;
 		break;
 	case ENGINE_FX_LIST_SAS:
 		c.by_conn = fx->list.conn != NULL;

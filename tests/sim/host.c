@@ -91,6 +91,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		charon_do(w, n, fx);
 		return;
 	case ENGINE_FX_TERMINATE:
+	case ENGINE_FX_PROBE:
 		charon_do(w, n, fx);
 		return;
 	case ENGINE_FX_FW_BASE:

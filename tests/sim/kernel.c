@@ -128,6 +128,7 @@ int kernel_do(struct world *w, struct node *n, const struct engine_effect *fx)
 	case ENGINE_FX_UNLOAD_CONN:
 	case ENGINE_FX_INITIATE:
 	case ENGINE_FX_TERMINATE:
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_SAS:
 	case ENGINE_FX_LIST_CONNS:
 	case ENGINE_FX_RESOLVE:

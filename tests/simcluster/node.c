@@ -150,6 +150,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_UNLOAD_CONN:
 	case ENGINE_FX_INITIATE:
 	case ENGINE_FX_TERMINATE:
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_SAS:
 	case ENGINE_FX_LIST_CONNS:
 	case ENGINE_FX_FW_BASE:

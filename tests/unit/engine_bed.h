@@ -139,6 +139,7 @@ static inline const char *bed_peer_of(const struct engine_effect *fx)
 	case ENGINE_FX_NOTICE:
 		return fx->notice.peer;
 	case ENGINE_FX_LOAD_KEY:
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_SAS:
 	case ENGINE_FX_LIST_CONNS:
 	case ENGINE_FX_FW_BASE:

@@ -105,6 +105,7 @@ static void carry_out(struct bed *b, const struct engine_effect *fx)
 		assert_in_range(*fx->fw_underlay.peer, 'b', 'a' + PEERS - 1);
 		break;
 	case ENGINE_FX_LOAD_KEY:
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_CONNS:
 	case ENGINE_FX_KILL_SOCKETS:
 	case ENGINE_FX_PLANE:

@@ -136,6 +136,7 @@ static void seen(struct bed *b, const struct engine_effect *fx)
 	case ENGINE_FX_FW_UNDERLAY:
 	case ENGINE_FX_INITIATE:
 	case ENGINE_FX_LIST_SAS:
+	case ENGINE_FX_PROBE:
 	case ENGINE_FX_LIST_CONNS:
 	case ENGINE_FX_PLANE:
 	case ENGINE_FX_RESOLVE:
