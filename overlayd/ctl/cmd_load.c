@@ -37,7 +37,7 @@ static int file_read(
 	bool input = !strcmp(path, "-");
 	char beside[PATH_MAX], err[BUNDLE_ERROR_MAX];
 	size_t text_len;
-	int rc = secret_file_read(ctl, input ? "/dev/stdin" : path, BUNDLE_FILE_MAX, file, len);
+	int rc = secret_file_read(ctl, path, BUNDLE_FILE_MAX, file, len);
 
 	if (rc)
 		return rc;

@@ -180,12 +180,14 @@ static int all_read(int fd, char **data, size_t *len, size_t max)
 
 int secret_file_read(struct ctl *ctl, const char *path, size_t max, char **data, size_t *len)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), ret;
+	bool in = !strcmp(path, "-");
+	int fd = in ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC), ret;
 
 	if (fd < 0)
 		return fail_file(ctl, path, -errno);
 	ret = all_read(fd, data, len, max);
-	close(fd);
+	if (!in)
+		close(fd);
 	return ret ? fail_file(ctl, path, ret) : CTL_OK;
 }
 

@@ -15,7 +15,7 @@ void secret_guard(void);
 int secret_ask(struct ctl *ctl, bool twice, char buf[MINISIGN_PASSPHRASE_MAX + 1]);
 /* Reads a secret key file, asks for its passphrase where it has one. CTL_OK, or told. */
 int secret_read(struct ctl *ctl, const char *path, struct minisign_secret *out);
-/* A whole file of at most max bytes; free() it. CTL_OK, or told. */
+/* A whole file of at most max bytes, or stdin ("-"); free() it. CTL_OK, or told. */
 int secret_file_read(struct ctl *ctl, const char *path, size_t max, char **data, size_t *len);
 /* A new file, synced; one that is there is never touched. 0 or a negative errno. */
 int secret_file_make(const char *path, unsigned mode, const char *text);

@@ -114,6 +114,24 @@ __attribute__((sentinel)) static int run(const char *first, ...)
 #define RUN(...)                                                                                   \
 	run("", "--config", "etc", "--state", "state", "--socket", "admin.sock", __VA_ARGS__, NULL)
 
+/* A shell command in run_dir; $CTL is the program. */
+static inline int run_shell(const char *command)
+{
+	char binary[PATH_MAX], line[2 * PATH_MAX];
+	int status;
+
+	run_binary(binary, sizeof(binary));
+	snprintf(line, sizeof(line), "cd %s && CTL=%s && { %s; } >../out 2>../err", run_dir, binary,
+	        command);
+	status = system(line);
+	assert_true(WIFEXITED(status));
+	snprintf(line, sizeof(line), "%s/../out", run_dir);
+	run_slurp(line, run_out, sizeof(run_out));
+	snprintf(line, sizeof(line), "%s/../err", run_dir);
+	run_slurp(line, run_err, sizeof(run_err));
+	return WEXITSTATUS(status);
+}
+
 #define assert_says(text, part)                                                                    \
 	do {                                                                                       \
 		if (!strstr(text, part))                                                           \

@@ -436,6 +436,10 @@ static void test_join(void **state)
 	assert_says(run_out, "the daemon goes on with it");
 	run_spit("ticket", TICKET);
 	assert_int_equal(RUN("join", "--no-wait", "--file", "ticket"), 0);
+	assert_int_equal(run_shell("$CTL --socket admin.sock join --no-wait - < ticket"), 0);
+	assert_says(run_out, "the daemon goes on with it");
+	assert_int_equal(run_shell("$CTL --socket admin.sock join --no-wait - </dev/null"), 5);
+	assert_says(run_err, "this is no ticket");
 	run_spit("join.answer", "!{}");
 	assert_int_equal(RUN("join", TICKET), 5);
 	assert_int_equal(RUN("join"), 2);

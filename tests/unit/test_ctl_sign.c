@@ -27,27 +27,9 @@ static int setup(void **state)
 	return 0;
 }
 
-/* A shell command in run_dir; $CTL is the program. */
-static int shell(const char *command)
-{
-	char binary[PATH_MAX], line[2 * PATH_MAX];
-	int status;
-
-	run_binary(binary, sizeof(binary));
-	snprintf(line, sizeof(line), "cd %s && CTL=%s && { %s; } >../out 2>../err", run_dir, binary,
-	        command);
-	status = system(line);
-	assert_true(WIFEXITED(status));
-	snprintf(line, sizeof(line), "%s/../out", run_dir);
-	run_slurp(line, run_out, sizeof(run_out));
-	snprintf(line, sizeof(line), "%s/../err", run_dir);
-	run_slurp(line, run_err, sizeof(run_err));
-	return WEXITSTATUS(status);
-}
-
 static void shell_good(const char *command)
 {
-	if (shell(command))
+	if (run_shell(command))
 		fail_msg("%s\n%s%s", command, run_out, run_err);
 }
 
@@ -78,7 +60,7 @@ static void test_key(void **state)
 	assert_says(run_err, "no/such/c.key: No such file or directory");
 	assert_int_equal(RUN("key"), 2);
 	/* Without a terminal nobody can be asked. */
-	assert_int_equal(shell("setsid -w $CTL key e.key"), 5);
+	assert_int_equal(run_shell("setsid -w $CTL key e.key"), 5);
 	assert_says(run_err, "there is no terminal to ask for the passphrase of the key: "
 	                     "--passphrase-file reads");
 	assert_false(run_has("e.key"));
@@ -136,12 +118,12 @@ static void test_text(void **state)
 	shell_good("$CTL sign --key c.key etc | head -n -4 > two; "
 	           "sed 's/\"issued\":[0-9]*//' text > a; sed 's/\"issued\":[0-9]*//' two > b; "
 	           "cmp a b");
-	assert_int_equal(shell("$CTL sign --text --key c.key etc"), 2);
+	assert_int_equal(run_shell("$CTL sign --text --key c.key etc"), 2);
 	/* The tool's signature is as good as ours. */
 	shell_good("$CTL sign --key c.key --parent one etc | cmp - one");
-	assert_int_equal(shell("$CTL --socket none load text"), 3);
+	assert_int_equal(run_shell("$CTL --socket none load text"), 3);
 	assert_says(run_err, "overlayd does not run here");
-	assert_int_equal(shell("rm text.minisig; $CTL --socket none load text"), 5);
+	assert_int_equal(run_shell("rm text.minisig; $CTL --socket none load text"), 5);
 }
 
 /* Where no daemon runs: the files, and the bundle beside them. */
@@ -149,7 +131,7 @@ static void test_approve_signed(void **state)
 {
 	(void)state;
 	shell_good("$CTL key --no-passphrase c.key && cp c.pub etc/cluster.pub");
-	assert_int_equal(shell("$CTL --config etc revoke head1"), 5);
+	assert_int_equal(run_shell("$CTL --config etc revoke head1"), 5);
 	assert_says(run_err, "etc/cluster.key: the cluster's secret key is not on this machine; "
 	                     "nothing was changed.");
 	assert_says(run_err, "  overlayctl --config DIR revoke head1 --key FILE\n"
@@ -165,10 +147,11 @@ static void test_approve_signed(void **state)
 	/* The bundle cannot be written: the files are as they were. */
 	shell_good("cp -r etc before; rm etc/cluster.bundle; mkdir etc/cluster.bundle");
 	assert_int_equal(
-	        shell("$CTL --config etc --socket none approve node2 '" KEY_B "' --key c.key"), 5);
+	        run_shell("$CTL --config etc --socket none approve node2 '" KEY_B "' --key c.key"),
+	        5);
 	shell_good("rmdir etc/cluster.bundle; cp before/cluster.bundle etc; diff -r before etc");
-	assert_int_equal(shell("echo x >> etc/cluster.bundle; "
-	                       "$CTL --config etc --socket none approve node2 '" KEY_B "'"),
+	assert_int_equal(run_shell("echo x >> etc/cluster.bundle; "
+	                           "$CTL --config etc --socket none approve node2 '" KEY_B "'"),
 	        5);
 	assert_says(run_err, "etc/cluster.bundle: it cannot be the parent");
 	shell_good("cp before/cluster.bundle etc; diff -r before etc");
@@ -187,7 +170,7 @@ static void test_init(void **state)
 	shell_good("$CTL --config new sign > one; head -1 one");
 	assert_says(run_out, "\"serial\":1}");
 	/* Without a terminal somebody has to say what about the passphrase; then nothing is left. */
-	assert_int_equal(shell("setsid -w $CTL --config n2 --state st init --name head1"), 5);
+	assert_int_equal(run_shell("setsid -w $CTL --config n2 --state st init --name head1"), 5);
 	assert_false(run_has("n2/policy.yaml"));
 	assert_false(run_has("n2/cluster.pub"));
 	shell_good("echo 'open sesame' > pass; $CTL --config n2 --state st init --name head1 "
@@ -195,13 +178,13 @@ static void test_init(void **state)
 	assert_says(run_out, "\"secret_key\": \"key\"");
 	shell_good("$CTL --config n2 sign --key key --passphrase-file - < pass > one");
 	assert_int_equal(
-	        shell("echo wrong | $CTL --config n2 sign --key key --passphrase-file -"), 5);
+	        run_shell("echo wrong | $CTL --config n2 sign --key key --passphrase-file -"), 5);
 	assert_int_equal(
-	        shell("$CTL --config n2 sign --key key --passphrase-file - < /dev/null"), 5);
+	        run_shell("$CTL --config n2 sign --key key --passphrase-file - < /dev/null"), 5);
 	assert_says(run_err, "-: there is no passphrase in its first line");
 	shell_good("$CTL --config n3 --state st init --name head1 --no-key");
 	assert_false(run_has("n3/cluster.pub"));
-	assert_int_equal(shell("$CTL --config n4 init --no-key --no-passphrase"), 2);
+	assert_int_equal(run_shell("$CTL --config n4 init --no-key --no-passphrase"), 2);
 }
 
 static void test_sign_refused(void **state)
@@ -210,29 +193,30 @@ static void test_sign_refused(void **state)
 	shell_good("$CTL key --no-passphrase c.key && $CTL key --no-passphrase d.key && "
 	           "$CTL sign --key c.key etc > one");
 	run_spit("etc/policy.yaml", POLICY("6"));
-	assert_int_equal(shell("$CTL sign --key c.key --parent one etc"), 5);
+	assert_int_equal(run_shell("$CTL sign --key c.key --parent one etc"), 5);
 	assert_says(run_err,
 	        "etc: these files have serial 6, and serial 7 is in force: signed, they "
 	        "would undo what came between");
 	assert_string_equal(run_out, "");
 	run_spit("etc/policy.yaml", POLICY("8"));
-	assert_int_equal(shell("$CTL sign --key d.key --parent one etc"), 5);
+	assert_int_equal(run_shell("$CTL sign --key d.key --parent one etc"), 5);
 	assert_says(run_err, "one: it cannot be the parent: this is signed by the key ");
-	assert_int_equal(shell("head -n -1 one > cut; $CTL sign --key c.key --parent cut etc"), 5);
+	assert_int_equal(
+	        run_shell("head -n -1 one > cut; $CTL sign --key c.key --parent cut etc"), 5);
 	assert_says(run_err, "cut: it cannot be the parent: this is no signature");
-	assert_int_equal(shell("$CTL --config etc sign"), 5);
+	assert_int_equal(run_shell("$CTL --config etc sign"), 5);
 	assert_says(run_err, "etc/cluster.key: the cluster's secret key is not here; name it with "
 	                     "--key");
-	assert_int_equal(shell("$CTL sign --key c.pub etc"), 5);
-	assert_int_equal(shell("chmod 600 c.pub; $CTL sign --key c.pub etc"), 5);
+	assert_int_equal(run_shell("$CTL sign --key c.pub etc"), 5);
+	assert_int_equal(run_shell("chmod 600 c.pub; $CTL sign --key c.pub etc"), 5);
 	assert_says(run_err, "c.pub: this is no secret key of minisign");
-	assert_int_equal(shell("chmod 640 c.key; $CTL sign --key c.key etc"), 5);
+	assert_int_equal(run_shell("chmod 640 c.key; $CTL sign --key c.key etc"), 5);
 	assert_says(run_err, "c.key: others may read this secret key: chmod 600 c.key");
 	run_spit("etc/policy.yaml", POLICY("0"));
-	assert_int_equal(shell("chmod 600 c.key; $CTL sign --key c.key etc"), 5);
+	assert_int_equal(run_shell("chmod 600 c.key; $CTL sign --key c.key etc"), 5);
 	assert_says(run_err, "etc: this policy cannot be used");
 	assert_string_equal(run_out, "");
-	assert_int_equal(shell("$CTL sign --key none etc"), 5);
+	assert_int_equal(run_shell("$CTL sign --key none etc"), 5);
 }
 
 /* ---- on a terminal */
