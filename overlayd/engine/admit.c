@@ -74,7 +74,7 @@ size_t cluster_admissions_used(const struct cluster *c, const char *name)
 	        c->written ? policy_token_by_name(c->written, name) : NULL;
 	size_t n = token ? token->n_except : 0;
 
-	for (size_t i = 0; token && i < c->n_adms; i++)
+	for (size_t i = 0; token && i < c->n_adms && !IMPAIRED(IMPAIR_NO_COUNT); i++)
 		n += counts(c->adms[i]) && !strcmp(c->adms[i]->a.token, name);
 	return n;
 }
@@ -117,5 +117,5 @@ bool cluster_admission_stored(const struct cluster *c, const struct policy_key *
 {
 	const struct admission *adm = of_key(c, key);
 
-	return adm && adm->gen <= c->adm_stored;
+	return adm && (adm->gen <= c->adm_stored || IMPAIRED(IMPAIR_ADMIT_UNSTORED));
 }

@@ -15,6 +15,12 @@ static const struct {
         {"take-fork", IMPAIR_TAKE_FORK},
         {"no-notes", IMPAIR_NO_NOTES},
         {"trust-statements", IMPAIR_TRUST_STATEMENTS},
+        {"trust-tokens", IMPAIR_TRUST_TOKENS},
+        {"trust-seeds", IMPAIR_TRUST_SEEDS},
+        {"keep-guests", IMPAIR_KEEP_GUESTS},
+        {"no-count", IMPAIR_NO_COUNT},
+        {"no-sums", IMPAIR_NO_SUMS},
+        {"admit-unstored", IMPAIR_ADMIT_UNSTORED},
 };
 
 const char *impair_name(size_t i)

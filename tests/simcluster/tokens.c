@@ -53,7 +53,7 @@ static void except_one(struct world *w, struct token *t)
 
 static void token_change(struct world *w, struct token *t)
 {
-	switch (rnd_below(w, 6)) {
+	switch (rnd_below(w, 7)) {
 	case 0:
 	case 1:
 		t->in = !t->in;
@@ -65,6 +65,10 @@ static void token_change(struct world *w, struct token *t)
 		return;
 	case 4:
 		t->count = 1 + (uint32_t)rnd_below(w, 6);
+		return;
+	case 6: /* another of the same name: whom the first one let in is a stranger to it */
+		sign_key_free(t->secret);
+		t->secret = sign_key(w, &t->key);
 		return;
 	case 5: /* who was revoked may come again */
 		t->n_except = 0;
