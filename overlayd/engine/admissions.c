@@ -222,6 +222,7 @@ static int add(struct cluster *c, const struct admission *new, struct admission 
 	c->n_adms++;
 	changed(c);
 	adm->gen = c->adm_gen;
+	c->adm_resign |= adm->old_key;
 	*out = adm;
 	return 0;
 }
@@ -238,6 +239,12 @@ static int full(struct cluster *c)
 	return -ENOSPC;
 }
 
+/* The same guest, and its seed changes its key: as often as that does. */
+static bool is_renewed(const struct admission *same, const struct admission *new)
+{
+	return same->old_key && !memcmp(&same->a.key, &new->a.key, sizeof(new->a.key));
+}
+
 /* What is known of it without its signatures. 0: they are to be looked at. */
 static int look(struct cluster *c, const struct admission *new, const struct admission *same,
         struct member *from)
@@ -246,7 +253,7 @@ static int look(struct cluster *c, const struct admission *new, const struct adm
 		return -EINVAL;
 	if (same && !same->old_key && goes_first(&same->a, false, &new->a, false))
 		return -EEXIST;
-	if (same && from && !member_may_replace(c, from))
+	if (same && from && !is_renewed(same, new) && !member_may_replace(c, from))
 		return -EBUSY;
 	return !same && c->n_adms >= ENGINE_ADMISSIONS_MAX ? full(c) : 0;
 }
@@ -354,6 +361,7 @@ void admissions_bundle(struct cluster *c, struct policy *policy)
 			drop_at(c, i);
 	if (c->adm_kept)
 		admissions_wake(c);
+	c->adm_resign = c->n_adms != 0;
 	c->remake = true;
 	c->remake_at = c->now.mono_us;
 	c->rewritten = true;

@@ -226,6 +226,7 @@ int cluster_tick(struct cluster *c)
 	if (c->has_key) {
 		store_tick(c);
 		admissions_store_tick(c);
+		admissions_sign_tick(c);
 		notes_tick(c);
 		statements_tick(c);
 		where_tick(c);
@@ -253,6 +254,7 @@ int64_t cluster_wakeup(const struct cluster *c)
 		return at;
 	sooner(&at, store_wakeup(c));
 	sooner(&at, admissions_store_wakeup(c));
+	sooner(&at, admissions_sign_wakeup(c));
 	sooner(&at, admissions_make_wakeup(c));
 	sooner(&at, admissions_wakeup(c));
 	sooner(&at, sessions_wakeup(c));

@@ -12,8 +12,9 @@
  *				it is another: the engine takes it over, and says so:
  *				cluster_members()
  *	cluster_tick()		last: what is due, and what follows from all that happened
- *	cluster_effects()	ENGINE_FX_BUNDLE_STORE, _SESSION_*, _NOTE_SEND, _NOTICE of this step;
- *				what they point to is valid until the next one
+ *	cluster_effects()	ENGINE_FX_BUNDLE_STORE, _ADMISSIONS_STORE, _ADMIT_SIGN, _SESSION_*,
+ *				_NOTE_SEND, _NOTICE of this step; what they point to is valid until
+ *				the next one
  *	cluster_wakeup()	when the next step is wanted, if nothing happens before
  *
  * Files: members.c (whom there is), bundles.c (key, in force, judged), texts.c (the last few, and
@@ -105,6 +106,8 @@ const struct policy_admission *cluster_admission_of(
 bool cluster_admission_stored(const struct cluster *cluster, const struct policy_key *key);
 /* Why the last try to keep them there failed; "" */
 const char *cluster_admissions_store_text(const struct cluster *cluster);
+/* True if the id was one of its own (ENGINE_EV_ADMIT_SIGNED). */
+bool cluster_signed(struct cluster *cluster, uint64_t id, const uint8_t by_seed[64]);
 /* ENGINE_EV_ADMISSIONS */
 void cluster_admissions(struct cluster *cluster, const uint8_t *data, size_t len);
 

@@ -284,6 +284,9 @@ struct cluster {
 	uint64_t adm_storing, adm_stored; /* generations */
 	bool adm_store_told;
 	char adm_store_text[ENGINE_TEXT_MAX];
+	bool adm_resign; /* this seed's key has changed since it signed some */
+	struct op adm_sign_op;
+	struct policy_admission adm_signing;
 
 	/* who there is */
 	const struct policy *policy;
@@ -401,6 +404,11 @@ void admissions_wake(struct cluster *c); /* what was kept on disk, now that ther
 void admissions_store_tick(struct cluster *c);
 int64_t admissions_store_wakeup(const struct cluster *c);
 bool admissions_result(struct cluster *c, uint64_t id, int error, const char *text);
+
+/* admissions_sign.c */
+void admissions_sign_tick(struct cluster *c);
+int64_t admissions_sign_wakeup(const struct cluster *c);
+bool admissions_sign_result(struct cluster *c, uint64_t id, int error);
 
 /* admissions_say.c */
 bool member_may_replace(struct cluster *c, struct member *m);

@@ -384,8 +384,12 @@ static void take_in(struct engine *e, const struct engine_event *ev)
 	case ENGINE_EV_JOIN_CALL:
 	case ENGINE_EV_JOIN_GONE:
 	case ENGINE_EV_JOIN_REJECT:
-	case ENGINE_EV_ADMIT_SIGNED:
 		joins_event(e, ev);
+		break;
+	case ENGINE_EV_ADMIT_SIGNED:
+		if (!cluster_signed(
+		            e->cluster, ev->admit_signed.effect_id, ev->admit_signed.by_seed))
+			joins_event(e, ev);
 		break;
 	}
 	on_bundle_policy(e);

@@ -431,7 +431,9 @@ struct engine_join_answer_fx {
 };
 
 struct engine_admit_fx {
-	const uint8_t *words; /* what the node key is to sign; valid until the next step */
+	struct policy_key by; /* our key as the policy has it: if it changes, already the next one,
+	                         unless that is not ours */
+	const uint8_t *words; /* what it is to sign; valid until the next step */
 	size_t len;
 };
 

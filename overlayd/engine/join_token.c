@@ -158,6 +158,7 @@ static void sign(struct engine *e, const struct join_call *c)
 
 	if (!fx)
 		return; /* no memory: it waits */
+	fx->admit.by = e->self->key;
 	fx->admit.words = words;
 	fx->admit.len = policy_admission_words_seed(&j->admitting, words);
 	j->admit_call = c->id;

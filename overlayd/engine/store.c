@@ -53,7 +53,7 @@ int64_t store_wakeup(const struct cluster *c)
 
 bool cluster_result(struct cluster *c, uint64_t id, int error, const char *text)
 {
-	if (admissions_result(c, id, error, text))
+	if (admissions_result(c, id, error, text) || admissions_sign_result(c, id, error))
 		return true;
 	if (!id || id != c->store_op.id)
 		return false;

@@ -224,8 +224,7 @@ static void run_sign(struct join *join, const struct engine_effect *fx)
 	struct signing *signing = calloc(1, sizeof(*signing));
 	sd_event_source *source = NULL;
 	char err[256] = "";
-	int ret = signing ? join_sign(join->world, fx->admit.words, fx->admit.len,
-	                            signing->signature, err, sizeof(err))
+	int ret = signing ? join_sign(join->world, &fx->admit, signing->signature, err, sizeof(err))
 	                  : -ENOMEM;
 
 	if (!ret)

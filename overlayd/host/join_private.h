@@ -59,8 +59,8 @@ void join_ask_clean(struct join_ask *ask);
 int join_sign_request(const struct world *world, const struct engine_join_ask *ask,
         const uint8_t *secret, const uint8_t seed_nonce[32], struct join_request *request,
         char *err, size_t err_size);
-/* By the key that this node signs with now. */
-int join_sign(const struct world *world, const void *words, size_t len, uint8_t signature[64],
+/* By the key that it names; if that is none of ours, by the one that this node signs with now. */
+int join_sign(const struct world *world, const struct engine_admit_fx *admit, uint8_t signature[64],
         char *err, size_t err_size);
 
 /* ---- files: join_keep.c */

@@ -27,13 +27,17 @@ static int sign_with(const struct world *world, const uint8_t public_key[32], co
 	return ret;
 }
 
-int join_sign(const struct world *world, const void *words, size_t len, uint8_t signature[64],
+int join_sign(const struct world *world, const struct engine_admit_fx *admit, uint8_t signature[64],
         char *err, size_t err_size)
 {
 	uint8_t key[32];
+	int ret =
+	        sign_with(world, admit->by.raw, admit->words, admit->len, signature, err, err_size);
 
+	if (ret != -ESTALE)
+		return ret;
 	ownkeys_signing(world, key);
-	return sign_with(world, key, words, len, signature, err, err_size);
+	return sign_with(world, key, admit->words, admit->len, signature, err, err_size);
 }
 
 static int token_sign(

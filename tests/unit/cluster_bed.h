@@ -15,7 +15,7 @@
 #define NODES 26
 #define LINK_US 1000
 
-enum item_type { ITEM_UP, ITEM_DOWN, ITEM_MSG, ITEM_NOTE, ITEM_STORED };
+enum item_type { ITEM_UP, ITEM_DOWN, ITEM_MSG, ITEM_NOTE, ITEM_STORED, ITEM_SIGNED };
 struct item {
 	struct item *next;
 	int64_t at;
@@ -52,7 +52,8 @@ struct cnode {
 	unsigned n_stores;
 	uint8_t *guests; /* on disk */
 	size_t guests_len;
-	unsigned n_guest_stores, n_policies;
+	unsigned n_guest_stores, n_policies, n_signed;
+	bool no_sign;
 	/* of a puppet: what came last of each type, and how many */
 	struct session_msg last[SESSION_TYPES];
 	unsigned got[SESSION_TYPES], opened, closed, notes;
@@ -225,6 +226,24 @@ static inline void guests_keep(struct cnode *n, const uint8_t *data, size_t len)
 		memcpy(n->guests, data, len);
 }
 
+/* By a node's key, or one that comes after it: of node i, i + 50. */
+static inline void words_sign(const struct engine_admit_fx *fx, uint8_t sig[64])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	struct policy_key key;
+	EVP_PKEY *pkey;
+	size_t n = 64;
+	int i = 0;
+
+	for (node_key(i, &key); memcmp(&key, &fx->by, sizeof(key)) != 0; node_key(++i, &key))
+		assert_true(i < 100);
+	pkey = node_pkey(i);
+	assert_int_equal(EVP_DigestSignInit(md, NULL, NULL, NULL, pkey), 1);
+	assert_int_equal(EVP_DigestSign(md, sig, &n, fx->words, fx->len), 1);
+	EVP_MD_CTX_free(md);
+	EVP_PKEY_free(pkey);
+}
+
 static inline void carry_out(struct cbed *b, int i, const struct engine_effect *fx)
 {
 	struct cnode *n = &b->n[i];
@@ -250,6 +269,12 @@ static inline void carry_out(struct cbed *b, int i, const struct engine_effect *
 		if (!n->store_error)
 			guests_keep(n, fx->admissions.data, fx->admissions.len);
 		item_put(b, ITEM_STORED, i, i)->id = fx->id;
+		break;
+	case ENGINE_FX_ADMIT_SIGN:
+		n->n_signed++;
+		it = item_put(b, ITEM_SIGNED, i, i);
+		it->id = fx->id;
+		words_sign(&fx->admit, it->msg.statement.signature);
 		break;
 	case ENGINE_FX_SESSION_OPEN:
 		assert_int_equal(fx->session.session, fx->id);
@@ -428,6 +453,7 @@ static inline void puppet_take(struct cbed *b, struct item *it)
 		n->notes++;
 		break;
 	case ITEM_STORED:
+	case ITEM_SIGNED:
 		break;
 	}
 }
@@ -463,6 +489,12 @@ static inline void item_deliver(struct cbed *b, struct item *it)
 		break;
 	case ITEM_NOTE:
 		cluster_note(n->c, name_of(it->from), &it->head);
+		break;
+	case ITEM_SIGNED:
+		if (n->no_sign)
+			assert_true(cluster_result(n->c, it->id, -EACCES, "no key"));
+		else
+			assert_true(cluster_signed(n->c, it->id, it->msg.statement.signature));
 		break;
 	case ITEM_STORED:
 		assert_true(cluster_result(n->c, it->id, n->store_error, "no space left"));

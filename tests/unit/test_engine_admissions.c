@@ -263,6 +263,88 @@ static void test_token_rekeyed(void **state)
 	end(&s);
 }
 
+static void b_rekeyed(int i, struct policy_key *key)
+{
+	node_key(i == 1 ? 51 : i, key);
+}
+
+/* Seed b changes its key: until bundle 3 its old one counts too. */
+static void b_changes(struct scene *s)
+{
+	struct recipe r = with_tokens(2, 100, NULL);
+	char until[256], old[96];
+	struct policy_key key;
+
+	node_key(1, &key);
+	policy_key_print(&key, old, sizeof(old));
+	snprintf(until, sizeof(until),
+	        "2036-12-01, old_key: \"%s\", old_until: \"2023-11-15T20:00:00Z\"", old);
+	r.until = until;
+	r.key = b_rekeyed;
+	bundle_next(s, &r);
+	pass(s->b, 30 * US);
+	r = with_tokens(3, 100, NULL);
+	r.key = b_rekeyed;
+	bundle_next(s, &r);
+	pass(s->b, 3 * US);
+}
+
+/* What its old key signed is signed by the new one in time. */
+static void test_seed_rekeyed(void **state)
+{
+	struct policy_admission v[40], h = let_in(G + 90, "h", 0, 1);
+	struct scene s = guests_begin(0, 100);
+	struct policy_key key;
+
+	(void)state;
+	for (int i = 0; i < 40; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "g%d", i);
+		v[i] = let_in(G + i, name, 1, (uint32_t)i + 1);
+		assert_int_equal(admit(s.b, 1, &v[i], true), 0);
+	}
+	assert_int_equal(admit(s.b, 0, &h, true), 0);
+	pass(s.b, 3 * US);
+	b_changes(&s);
+	node_key(51, &key);
+	for (int i = 0; i < 4; i++) {
+		const struct policy_admission *a = cluster_admission_of(s.b->n[i].c, &v[7].key);
+		uint8_t words[POLICY_ADMISSION_WORDS_MAX];
+
+		assert_int_equal(s.b->n[i].policy->n_peers, 4 + 40 + 1);
+		assert_non_null(a);
+		assert_int_equal(policy_key_verify(&key, words,
+		                         policy_admission_words_seed(a, words), a->by_seed),
+		        0);
+		assert_true(cluster_admission_stored(s.b->n[i].c, &v[7].key));
+	}
+	assert_int_equal(s.b->n[1].n_signed, 40);
+	assert_int_equal(s.b->n[0].n_signed, 0);
+	/* the old key lets nobody in any more */
+	h = let_in(G + 91, "x", 1, 91);
+	assert_int_equal(admit(s.b, 2, &h, false), -EKEYREJECTED);
+	end(&s);
+}
+
+/* A seed that cannot sign: its guests end with its old key. */
+static void test_seed_lost_its_key(void **state)
+{
+	struct policy_admission g = guest_of(G, 1), h = guest_of(G + 1, 0);
+	struct scene s = guests_begin(0, 100);
+
+	(void)state;
+	s.b->n[1].no_sign = true;
+	assert_int_equal(admit(s.b, 1, &g, true), 0);
+	assert_int_equal(admit(s.b, 0, &h, true), 0);
+	pass(s.b, US);
+	b_changes(&s);
+	assert_in_range(s.b->n[1].n_signed, 3, 8);
+	all_know(&s, "g", false);
+	all_know(&s, "h", true);
+	end(&s);
+}
+
 /* ---- the disk ---- */
 
 static unsigned verified;
@@ -730,6 +812,8 @@ int main(void)
 	        cmocka_unit_test(test_any_order),
 	        cmocka_unit_test(test_dropped),
 	        cmocka_unit_test(test_token_rekeyed),
+	        cmocka_unit_test(test_seed_rekeyed),
+	        cmocka_unit_test(test_seed_lost_its_key),
 	        cmocka_unit_test(test_restart),
 	        cmocka_unit_test(test_guest_restarts),
 	        cmocka_unit_test(test_damaged),
