@@ -131,6 +131,8 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  * members {"refresh": true} -> {"serial": 7 (0: no bundle is in force), "digest": "hex" or null,
  *   "n_members": 12, "n_applied": 11, "now": 1700000100,
  *   "members": [ {"name": "node17", "self": false, "seed": false, "guest": null or its token,
+ *       "fingerprint": "SHA256:...", "address4": ..., "address6": ..., "site": "aws",
+ *       "links": ["192.0.2.17:4500"] (where it says it is on the underlay) or null (it has not said),
  *       "serial": 7 or null (it has not said), "applied": true (exactly the one in force here),
  *       "said": 1700000000 or null (when that was heard here), "release": "0.1.0" or "",
  *       "state": as of a peer in status, or "self", or "indirect" (no tunnel joins it with this

@@ -36,6 +36,10 @@ int64_t ops_when(const struct engine_view *view, const struct policy_peer *from,
 
 /* Text that may have come from elsewhere: never a reason to fail. NULL: "". */
 json_t *status_text_json(const char *text);
+/* null: none */
+json_t *status_addr_json(const struct policy_addr *addr);
+json_t *status_link_json(const struct policy_addr *addr, uint16_t port); /* ADDRESS:PORT */
+json_t *status_fingerprint_json(const struct policy_key *key);
 
 /* ---- ops_bundle.c ---- */
 json_t *ops_rows_json(const struct policy_diff *diff);

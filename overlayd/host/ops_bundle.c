@@ -194,14 +194,33 @@ static const char *member_state(const struct world *world, const struct engine_m
 	return status_peer_state(peer.state, peer.degraded);
 }
 
-/* The token that let it in; NULL: none did. */
-static const char *member_guest(const struct world *world, const char *name)
+/* Who it is, by the policy in force. */
+static void member_who(json_t *out, const struct world *world, const char *name)
 {
+	const struct policy_peer *peer;
 	struct engine_view view;
+	const char *guest;
 
 	engine_look(world->engine, &view);
-	return view.policy ? ops_guest_of(view.policy, policy_peer_by_name(view.policy, name))
-	                   : NULL;
+	peer = view.policy ? policy_peer_by_name(view.policy, name) : NULL;
+	if (!peer)
+		return;
+	guest = ops_guest_of(view.policy, peer);
+	json_object_set_new(out, "guest", guest ? json_string(guest) : json_null());
+	json_object_set_new(out, "fingerprint", status_fingerprint_json(&peer->key));
+	json_object_set_new(out, "address4", status_addr_json(&peer->addr4));
+	json_object_set_new(out, "address6", status_addr_json(&peer->addr6));
+	json_object_set_new(out, "site", json_string(view.policy->sites[peer->site].name));
+}
+
+static json_t *member_links(const struct engine_member_view *member)
+{
+	json_t *out = member->has_links ? json_array() : json_null();
+
+	for (size_t i = 0; member->has_links && i < member->links.n; i++)
+		json_array_append_new(
+		        out, status_link_json(&member->links.addrs[i], member->links.port));
+	return out;
 }
 
 static json_t *member_json(const struct world *world, const struct engine_member_view *member,
@@ -209,12 +228,14 @@ static json_t *member_json(const struct world *world, const struct engine_member
 {
 	bool said = member->applied.serial != 0;
 	int64_t age_s = (world_now_us() - member->said_mono_us) / 1000000;
-	json_t *out = json_pack("{s:s, s:b, s:b, s:s?, s:s, s:b}", "name", member->name, "self",
-	        member->self, "seed", member->seed, "guest", member_guest(world, member->name),
-	        "state", member_state(world, member), "session", member->session);
+	json_t *out = json_pack("{s:s, s:b, s:b, s:s, s:b}", "name", member->name, "self",
+	        member->self, "seed", member->seed, "state", member_state(world, member), "session",
+	        member->session);
 
 	if (!out)
 		return NULL;
+	member_who(out, world, member->name);
+	json_object_set_new(out, "links", member_links(member));
 	json_object_set_new(out, "serial",
 	        said ? json_integer((json_int_t)member->applied.serial) : json_null());
 	json_object_set_new(out, "applied",

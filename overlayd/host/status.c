@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static json_t *addr_json(const struct policy_addr *addr)
+json_t *status_addr_json(const struct policy_addr *addr)
 {
 	char text[INET6_ADDRSTRLEN];
 
@@ -21,7 +21,7 @@ static json_t *addr_json(const struct policy_addr *addr)
 	return json_string(text);
 }
 
-static json_t *link_json(const struct policy_addr *addr, uint16_t port)
+json_t *status_link_json(const struct policy_addr *addr, uint16_t port)
 {
 	char text[INET6_ADDRSTRLEN];
 
@@ -31,7 +31,7 @@ static json_t *link_json(const struct policy_addr *addr, uint16_t port)
 	return json_sprintf(addr->family == AF_INET6 ? "[%s]:%u" : "%s:%u", text, port);
 }
 
-static json_t *fingerprint_json(const struct policy_key *key)
+json_t *status_fingerprint_json(const struct policy_key *key)
 {
 	char text[POLICY_FINGERPRINT_LEN];
 
@@ -97,10 +97,10 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 	if (policy)
 		peer = policy_peer_by_name(policy, view->name);
 	out = json_pack("{s:s, s:o, s:o, s:o, s:o, s:s, s:I, s:o}", "name", view->name,
-	        "fingerprint", fingerprint_json(&view->key), "address4", addr_json(&view->addr4),
-	        "address6", addr_json(&view->addr6), "roles", roles_json(policy, peer), "state",
-	        status_peer_state(view->state, view->degraded), "since",
-	        (json_int_t)view->since.wall_s, "why", status_text_json(view->reason));
+	        "fingerprint", status_fingerprint_json(&view->key), "address4",
+	        status_addr_json(&view->addr4), "address6", status_addr_json(&view->addr6), "roles",
+	        roles_json(policy, peer), "state", status_peer_state(view->state, view->degraded),
+	        "since", (json_int_t)view->since.wall_s, "why", status_text_json(view->reason));
 	if (!out)
 		return NULL;
 	json_object_set_new(
@@ -108,8 +108,10 @@ json_t *status_peer_json(const struct policy *policy, const struct engine_peer_v
 	json_object_set_new(out, "guest", guest_json(policy, peer));
 	json_object_set_new(out, "admitted", json_boolean(view->admitted));
 	json_object_set_new(out, "link",
-	        view->sa_id ? link_json(&view->remote_host, view->remote_port) : json_null());
-	json_object_set_new(out, "endpoint", link_json(&view->endpoint, view->endpoint_port));
+	        view->sa_id ? status_link_json(&view->remote_host, view->remote_port)
+	                    : json_null());
+	json_object_set_new(
+	        out, "endpoint", status_link_json(&view->endpoint, view->endpoint_port));
 	json_object_set_new(out, "bytes_in", json_integer((json_int_t)view->bytes_in));
 	json_object_set_new(out, "bytes_out", json_integer((json_int_t)view->bytes_out));
 	json_object_set_new(out, "rekey_s",
@@ -141,9 +143,9 @@ static json_t *node_json(const struct engine_view *view)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b}", "name",
 	        view->self ? json_string(view->self->name) : json_null(), "fingerprint",
-	        fingerprint_json(&view->own_key), "address4",
-	        view->self ? addr_json(&view->self->addr4) : json_null(), "address6",
-	        view->self ? addr_json(&view->self->addr6) : json_null(), "guest",
+	        status_fingerprint_json(&view->own_key), "address4",
+	        view->self ? status_addr_json(&view->self->addr4) : json_null(), "address6",
+	        view->self ? status_addr_json(&view->self->addr6) : json_null(), "guest",
 	        guest_json(view->policy, view->self), "active", view->self_active, "old_key",
 	        view->own_old);
 }
@@ -160,7 +162,7 @@ static json_t *plane_json(const struct world *world, const struct engine_view *v
 	        plane.device ? json_string(plane.device) : json_null(), "mtu",
 	        plane.device ? json_integer(plane.mtu) : json_null(), "path_mtu",
 	        plane.path ? json_integer(plane.path) : json_null(), "path_to",
-	        addr_json(&plane.path_to), "why", status_text_json(why));
+	        status_addr_json(&plane.path_to), "why", status_text_json(why));
 }
 
 static const char *files_word(const struct world *world, bool bundle)

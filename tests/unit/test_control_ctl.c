@@ -132,6 +132,56 @@ static void test_approve_tells(void **state)
 #define LOADED                                                                                     \
 	"{\"verdict\":\"applied\",\"serial\":8,\"changed\":true,\"warnings\":\"\",\"rows\":[]}"
 
+#define WHO                                                                                        \
+	"{\"serial\":8,\"digest\":\"ab\",\"n_members\":2,\"n_applied\":2,\"now\":100,\"members\":" \
+	"["                                                                                        \
+	"{\"name\":\"node17\",\"self\":false,\"seed\":false,\"guest\":\"burst\",\"serial\":8,"     \
+	"\"applied\":true,\"said\":90,\"release\":\"0.1.0\",\"state\":\"up\",\"session\":false,"   \
+	"\"fingerprint\":\"SHA256:P+vjLwUsXZcSWwRfAl6/PQiJbF7/V1Vs4u4JYEvSF4U\","                  \
+	"\"address4\":\"10.77.0.17\",\"address6\":\"fd76:56f9:679d:6325:11c4:1c87:9d86:8c3a\","    \
+	"\"site\":\"aws\",\"links\":[\"192.0.2.17:4500\",\"[2001:db8::17]:4500\"],\"why\":\"\"},"  \
+	"{\"name\":\"seed1\",\"self\":true,\"seed\":true,\"guest\":null,\"serial\":8,"             \
+	"\"applied\":true,\"said\":100,\"release\":\"0.1.0\",\"state\":\"self\",\"session\":"      \
+	"false,"                                                                                   \
+	"\"fingerprint\":\"SHA256:x\\u001b[31m\",\"address4\":null,\"address6\":\"fd76::1\","      \
+	"\"site\":\"hq\",\"links\":[],\"why\":\"\"}]}"
+
+/* What fits a line, and all of it. */
+static void test_members(void **state)
+{
+	(void)state;
+	serve(NULL);
+	run_spit("members.answer", WHO);
+	run_spit("members2.answer", WHO);
+	assert_int_equal(RUN("members"), 0);
+	assert_string_equal(run_out,
+	        "serial 8, applied by 2 of 2 members\n\n"
+	        "MEMBER  ADDRESS     SITE  SERIAL  HEARD  STATE  ROLE            RELEASE\n"
+	        "node17  10.77.0.17  aws        8    10s  up     guest of burst  0.1.0\n"
+	        "seed1   fd76::1     hq         8     0s  self   seed            0.1.0\n");
+	assert_int_equal(RUN("members", "--long"), 0);
+	assert_string_equal(run_out,
+	        "serial 8, applied by 2 of 2 members\n\n"
+	        "node17\n"
+	        "  tunnel    up\n"
+	        "  serial    8, heard 10s ago\n"
+	        "  release   0.1.0\n"
+	        "  role      guest of burst\n"
+	        "  site      aws\n"
+	        "  key       SHA256:P+vjLwUsXZcSWwRfAl6/PQiJbF7/V1Vs4u4JYEvSF4U\n"
+	        "  address   10.77.0.17, fd76:56f9:679d:6325:11c4:1c87:9d86:8c3a\n"
+	        "  links     192.0.2.17:4500, [2001:db8::17]:4500\n"
+	        "seed1\n"
+	        "  tunnel    self\n"
+	        "  serial    8\n"
+	        "  release   0.1.0\n"
+	        "  role      seed\n"
+	        "  site      hq\n"
+	        "  key       SHA256:x?[31m\n"
+	        "  address   fd76::1\n"
+	        "  links     none\n");
+}
+
 /* --wait returns as soon as all that can be reached have it, and names the others. */
 static void test_wait(void **state)
 {
@@ -458,6 +508,7 @@ int main(void)
 	        T(test_lists),
 	        T(test_reload),
 	        T(test_approve_tells),
+	        T(test_members),
 	        T(test_wait),
 	        T(test_pending),
 	        T(test_approve_pending),
