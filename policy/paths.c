@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Warnings about peers that should talk but have no way to begin: somebody must have an endpoint.
+ * If that is a seed all others call it, and hear from it where each of them is; so only those of
+ * different sites behind NAT have no way to each other then.
  * Counted by roles and sites, not by pairs of peers, so that the work does not grow with n^2.
  * A token counts as a peer without endpoints: so are the guests that it may let in.
  */
@@ -48,6 +50,7 @@ struct paths {
 	struct bits held;                 /* roles that some peer has */
 	struct bits reachable;            /* roles of peers with endpoints */
 	bool any_reachable;
+	bool seed_reachable;
 	bool any_talks;           /* a rule "*" to "*" */
 	struct bits any_partners; /* roles that "*" talks with */
 };
@@ -58,6 +61,8 @@ static void peer_note(const struct policy *policy, struct paths *p, const struct
 
 	if (peer->n_endpoints)
 		p->any_reachable = true;
+	if (peer->n_endpoints && policy_is_seed(policy, peer))
+		p->seed_reachable = true;
 	if (hidden)
 		bit_set(&p->nat_sites[policy->n_roles], peer->site);
 	for (size_t i = 0; i < peer->n_roles; i++) {
@@ -176,6 +181,8 @@ void pol_check_paths(struct pol_ctx *ctx)
 	for (size_t i = 0; i < policy->n_allows; i++)
 		allow_note(policy, &p, &policy->allows[i]);
 	sites_warn(ctx, &p);
+	if (p.seed_reachable)
+		return;
 	for (size_t i = 0; i < policy->n_peers; i++)
 		peer_warn(ctx, &p, &policy->peers[i]);
 	for (size_t i = 0; i < policy->n_tokens; i++) {

@@ -128,6 +128,15 @@ static const struct fault_case cases[] = {
                 "may talk with: no tunnel can begin; give one of them `endpoints`\n"
                 "policy.yaml:6:3: warning: y has no endpoints, and neither has any peer that it "
                 "may talk with: no tunnel can begin; give one of them `endpoints`\n"},
+        {"no endpoints but a seed's",
+                HEAD "peers:\n"
+                     "  x: { key: \"" KEY1 "\", address: 10.77.0.1, roles: [r] }\n"
+                     "  y: { key: \"" KEY2 "\", address: 10.77.0.2, roles: [s] }\n"
+                     "  z: { key: \"" KEY3
+                     "\", address: 10.77.0.3, roles: [seed], endpoints: [h] }\n"
+                     "allow:\n"
+                     "  - { from: s, to: r, service: ssh }\n",
+                NULL, ""},
         {"all faults at once, in order",
                 GOOD "  x: { key: x, address: 10.78.0.1, site: hqq, hours: \"x\" }\n"
                      "allow: [{ from: exce, to: head, service: ssj }]\n",
