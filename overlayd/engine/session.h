@@ -17,7 +17,7 @@
  *   VOUCHER    to a seed: I want to change my key, see policy/voucher.h; or, empty: not any more.
  *   ADMISSIONS guests that tokens let in (policy/admission.h), by the grants of `head`; or, without
  *              any, only the sum of all that I know of: if yours is another, send me what you have.
- *   HERE       to a seed: where I am on the underlay, signed by my node key (engine/links.h).
+ *   HERE       to or from a seed: where I am on the underlay, signed by my node key (engine/links.h).
  *   WHERE      tell me where the nodes said they are since `since` (0: all).
  *   MAP        the answer: signed statements, and `since` for the next time. Unasked, with since 0
  *              and one statement that the receiver made: a newer one than what it says now.

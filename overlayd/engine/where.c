@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The map: where members are on the underlay, by their own signed words. Each tells its seeds; who
- * has no way to a peer asks one of its seeds, the next time another. So a node that comes costs each
- * other at most a question and an answer, and those that have a way to it nothing.
+ * The map: where members are on the underlay, by their own signed words. Each tells its seeds, and
+ * a seed all that have a session with it; who has no way to a peer asks one of its seeds, the next
+ * time another. So a node that comes costs each other at most a few questions and answers, and those
+ * that have a way to it nothing.
  *
  * Which one of a member counts: on its own session always the last; of those passed on one with a
  * higher count, and none while it is here itself. A node that was started anew may count from less
@@ -78,7 +79,7 @@ void here_say(struct cluster *c, struct sess *s)
 {
 	struct session_statement *st;
 
-	if (!s->m->seed || !c->links.gen || s->here_gen == c->links.gen)
+	if (!(s->m->seed || c->self_seed) || !c->links.gen || s->here_gen == c->links.gen)
 		return;
 	if (!c->here_msg) {
 		c->here_msg = cl_arena(c, sizeof(*c->here_msg));
