@@ -22,8 +22,8 @@
  * heard on them), wants.c (large bundles, asked for), notes.c (datagrams, seeds that hold back),
  * statements.c (what members said of themselves), where.c (where they are on the underlay),
  * vouchers.c (members that change their keys), admissions.c (guests that tokens let in),
- * admissions_say.c (on sessions), admissions_store.c (on disk), admit.c (asked for by a seed, and
- * by a newcomer).
+ * admissions_say.c (on sessions), admissions_store.c (on disk), admissions_sign.c (by a seed's next
+ * key), admit.c (asked for by a seed, and by a newcomer).
  */
 #ifndef OVERLAYD_ENGINE_CLUSTER_H
 #define OVERLAYD_ENGINE_CLUSTER_H
@@ -35,13 +35,17 @@ struct cluster;
 
 /*
  * The costly parts, so that a simulation of many nodes can do each once and share what comes of
- * it. What is NULL is done as usual: bundle_open(), bundle_patch(), policy_key_verify(), a copy.
+ * it. What is NULL is done as usual: bundle_open(), bundle_patch(), policy_with_guests(),
+ * policy_key_verify(), a copy.
  */
 struct cluster_hooks {
 	int (*open)(void *user, const char *file, size_t len, const struct minisign_public *key,
 	        struct bundle_head *head, struct policy **policy, struct policy_report *report);
 	int (*patch)(void *user, const char *base, size_t base_len, const char *delta,
 	        size_t delta_len, char **out, size_t *out_len, char *err, size_t err_size);
+	int (*guests)(void *user, const struct policy *policy,
+	        const struct policy_admission *const *admissions, size_t n, bool *used,
+	        struct policy **out);
 	/* 0: `text` was signed by that node's key. */
 	int (*verify)(void *user, const struct policy_key *key, const void *text, size_t len,
 	        const uint8_t sig[64]);

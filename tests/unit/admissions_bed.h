@@ -17,7 +17,7 @@ static inline struct recipe with_tokens(uint64_t serial, unsigned count, const c
 {
 	static char text[8][1024];
 	static size_t at;
-	struct recipe r = {.serial = serial, .members = ALL4, .seeds = 2};
+	struct recipe r = {.serial = serial, .members = ALL4, .seeds = 2, .join = true};
 	struct policy_key raw;
 	char key[2][96];
 
