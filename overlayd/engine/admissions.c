@@ -414,7 +414,8 @@ static int make(struct cluster *c, struct policy **out)
 	for (size_t i = 0; v && i < n; i++)
 		v[i] = &c->adms[i]->a;
 	if (v && used)
-		ret = policy_with_guests(c->written, v, n, used, out);
+		ret = c->hooks.guests ? c->hooks.guests(c->hooks.user, c->written, v, n, used, out)
+		                      : policy_with_guests(c->written, v, n, used, out);
 	if (!ret)
 		made(c, used);
 	cl_free(c, v, size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Thousands of nodes open the same few bundles. Each distinct file is opened once, by the real
- * bundle_open(), each delta applied once and each signature verified once; the answers are
- * remembered, failures of the first two, too. Texts are kept once for all.
+ * bundle_open(), each delta applied once and each signature verified once, and of one bundle and
+ * the same guests one policy is made; the answers are remembered, failures of the first two, too.
+ * Texts are kept once for all.
  */
 #include "tests/simcluster/swarm.h"
 
@@ -33,6 +34,13 @@ struct patched {
 	size_t out_len;
 };
 
+struct with { /* a policy with guests */
+	struct policy *written, *all;
+	struct policy_admission *v;
+	size_t n;
+	bool *used;
+};
+
 struct kept { /* one text for all who keep it */
 	UT_hash_handle by_text, by_place;
 	uint64_t hash;
@@ -54,7 +62,8 @@ struct memo {
 	struct kept *by_text, *by_place;
 	struct opened opened[REMEMBERED];
 	struct patched patched[REMEMBERED];
-	size_t next_opened, next_patched;
+	struct with with[REMEMBERED];
+	size_t next_opened, next_patched, next_with;
 };
 
 static uint64_t hash_more(uint64_t h, const void *data, size_t len)
@@ -159,6 +168,69 @@ static int memo_patch(void *user, const char *base, size_t base_len, const char 
 	return 0;
 }
 
+static bool same_admission(const struct policy_admission *a, const struct policy_admission *b)
+{
+	uint8_t x[POLICY_ADMISSION_MAX], y[POLICY_ADMISSION_MAX];
+
+	return !memcmp(a->by_seed, b->by_seed, sizeof(a->by_seed)) &&
+	       policy_admission_print(a, x) == policy_admission_print(b, y) &&
+	       !memcmp(x, y, policy_admission_print(a, x));
+}
+
+static bool with_is(const struct with *p, const struct policy *written,
+        const struct policy_admission *const *v, size_t n)
+{
+	if (p->written != written || p->n != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (!same_admission(&p->v[i], v[i]))
+			return false;
+	return true;
+}
+
+static void with_clear(struct with *p)
+{
+	policy_unref(p->written);
+	policy_unref(p->all);
+	free(p->v);
+	free(p->used);
+	*p = (struct with){0};
+}
+
+static struct with *with_make(struct memo *m, const struct policy *written,
+        const struct policy_admission *const *v, size_t n)
+{
+	struct with *p = &m->with[m->next_with++ % REMEMBERED];
+
+	with_clear(p);
+	p->v = need(calloc(n + 1, sizeof(*p->v)));
+	p->used = need(calloc(n + 1, sizeof(*p->used)));
+	for (size_t i = 0; i < n; i++)
+		p->v[i] = *v[i];
+	if (policy_with_guests(written, v, n, p->used, &p->all))
+		abort();
+	p->written = policy_ref(written);
+	p->n = n;
+	return p;
+}
+
+static int memo_guests(void *user, const struct policy *written,
+        const struct policy_admission *const *v, size_t n, bool *used, struct policy **out)
+{
+	struct memo *m = ((struct world *)user)->memo;
+	struct with *p = NULL;
+
+	for (size_t i = 0; i < REMEMBERED && !p; i++)
+		if (with_is(&m->with[i], written, v, n))
+			p = &m->with[i];
+	if (!p)
+		p = with_make(m, written, v, n);
+	if (used && n)
+		memcpy(used, p->used, n * sizeof(*used));
+	*out = policy_ref(p->all);
+	return 0;
+}
+
 static int memo_verify(void *user, const struct policy_key *key, const void *text, size_t len,
         const uint8_t sig[64])
 {
@@ -234,6 +306,7 @@ struct cluster_hooks memo_hooks(struct world *w)
 		w->memo = need(calloc(1, sizeof(*w->memo)));
 	return (struct cluster_hooks){.open = memo_open,
 	        .patch = memo_patch,
+	        .guests = memo_guests,
 	        .verify = memo_verify,
 	        .keep = memo_keep,
 	        .drop = memo_drop,
@@ -252,6 +325,7 @@ void memo_free(struct memo *m)
 		free(m->patched[i].base.data);
 		free(m->patched[i].delta.data);
 		free(m->patched[i].out);
+		with_clear(&m->with[i]);
 	}
 	HASH_ITER(hh, m->verified, v, after) {
 		HASH_DELETE(hh, m->verified, v);

@@ -230,6 +230,7 @@ int bundle_newest(const struct world *w); /* highest serial, genuine; the last o
 
 /* tokens.c */
 void tokens_start(struct world *w);
+void tokens_one(struct world *w); /* where there is none, one that the next bundle grants */
 void tokens_end(struct world *w);
 void tokens_change(struct world *w);         /* the admin thinks of something */
 void tokens_last(struct world *w, int room); /* as they are in the last bundle */

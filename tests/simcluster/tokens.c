@@ -31,6 +31,14 @@ void tokens_start(struct world *w)
 		token_new(w);
 }
 
+void tokens_one(struct world *w)
+{
+	token_new(w);
+	w->tokens[0].in = true;
+	w->tokens[0].count = 1000;
+	w->tokens[0].len = 24;
+}
+
 void tokens_end(struct world *w)
 {
 	for (int i = 0; i < w->n_tokens; i++)
