@@ -200,6 +200,9 @@ struct peer {
 	uint16_t ep;     /* candidate, counted on */
 	struct policy_addr ep_addr;
 	uint16_t ep_port;
+	struct policy_addr last_addr; /* where its tunnel ended when it was up last */
+	uint16_t last_port;
+	uint8_t last_tries; /* left, of that place */
 	bool ep_is_link;    /* the policy does not name it */
 	uint8_t path_tries; /* of `there`, lately */
 	bool path_needed;   /* a seed is asked for it */

@@ -229,6 +229,7 @@ void revoke_step(struct engine *e, struct peer *p)
 	p->in_charon = p->twin = false;
 	p->told_admitted = false;
 	p->was_up = false;
+	p->last_tries = 0;
 	p->cleared = false;
 	op_drop(e, &p->fw_op);
 	op_drop(e, &p->conn_op);

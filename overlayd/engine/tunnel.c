@@ -2,7 +2,8 @@
 /*
  * One peer's tunnel: who initiates, which endpoint, when again; and which of two SAs stays. By the
  * rule the end whose peer has endpoints initiates; if both, the lower fingerprint. The other end
- * tries as well once the first has had its time; at once where a tunnel was lost.
+ * tries as well once the first has had its time; at once where a tunnel was lost: who has no
+ * endpoints is tried where its tunnel was, as it may be there yet, and a NAT still lets us through.
  */
 #include "engine/internal.h"
 
@@ -14,6 +15,7 @@
 #define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
 #define EARLY_TRIES 8         /* that are refused, before the delays grow */
 #define LOST_US 50000
+#define LAST_TRIES 1 /* of the place where its tunnel was */
 /* Those that refuse for longer: each this often, all of them together so often. */
 #define REFUSED_US 5000000
 #define REFUSED_PER_S 2
@@ -84,6 +86,25 @@ static void candidates(const struct engine *e, const struct peer *p, struct cand
 	collect(e, p, c);
 }
 
+static bool ep_is_last(const struct peer *p)
+{
+	return p->ep_port == p->last_port && addr_equal(&p->ep_addr, &p->last_addr);
+}
+
+/* While the tunnel is up it is named only if it came up by it: no need to load anew for that. */
+static bool last_counts(const struct peer *p)
+{
+	return p->last_tries && p->want && !p->want->n_endpoints && !p->on_demand &&
+	       (!p->best || ep_is_last(p));
+}
+
+static void last_seen(struct peer *p)
+{
+	p->last_addr = p->best->remote_host;
+	p->last_port = p->best->remote_port;
+	p->last_tries = p->last_addr.family ? LAST_TRIES : 0;
+}
+
 /* The endpoint that the connection should name; an established SA's stays while it is listed. */
 void tunnel_choose(struct engine *e, struct peer *p)
 {
@@ -92,6 +113,12 @@ void tunnel_choose(struct engine *e, struct peer *p)
 	struct candidates c = {.addrs = addrs, .ports = ports, .max = CANDIDATES_MAX};
 	size_t n_written, n;
 
+	if (last_counts(p)) {
+		p->ep_addr = p->last_addr;
+		p->ep_port = p->last_port;
+		p->ep_is_link = false;
+		return;
+	}
 	candidates(e, p, &c);
 	n = n_written = c.n;
 	if (p->there) {
@@ -174,6 +201,13 @@ static void tunnel_failed(struct engine *e, struct peer *p, bool refused, const 
 	bool early;
 
 	tunnel_stop(e, p);
+	if (last_counts(p) &&
+	        ep_is_last(p)) { /* it was worth a try, and is no trouble: it comes to us again */
+		p->last_tries--;
+		charon_want_list(e);
+		op_fail(e, &p->init_op);
+		return;
+	}
 	if (p->attempts < UINT32_MAX)
 		p->attempts++;
 	charon_want_list(e);
@@ -471,6 +505,7 @@ void tunnel_step(struct engine *e, struct peer *p)
 		}
 		p->attempts = 0;
 		tunnel_count_refused(e, p, 0);
+		last_seen(p);
 		narrow_step(e, p);
 		rivals_step(e, p);
 		duplicates_step(e, p);

@@ -388,7 +388,7 @@ static void ten_thousand(void **state)
 	              "revoke one\n",
 	        first, swapped, engine_memory(b.e) / 10000, b.n_effects - before);
 	assert_true(b.n_effects - before < 12);
-	assert_true(engine_memory(b.e) < 10000 * 1100);
+	assert_true(engine_memory(b.e) < 10000 * 1200);
 	end(&b);
 }
 
