@@ -34,7 +34,10 @@
  * meant for another seed or cluster by their keys.
  *
  * A token vouches for a key: by_token is the token's signature over policy_admission_words_token().
- * The seed gives the guest a number and an address, countersigns, and answers MEMBER at once.
+ * The seed gives the guest a number and an address, countersigns, and answers MEMBER as soon as it
+ * has that admission on disk: the newcomer gets it beside the bundle, and believes it by the bundle
+ * alone, which names token and seed. Whatever cannot be mended by asking again is REFUSED, with a
+ * sentence that says who is to mend it; what may, is BUSY.
  */
 #ifndef OVERLAYD_ENGINE_JOIN_H
 #define OVERLAYD_ENGINE_JOIN_H

@@ -73,7 +73,7 @@ struct join_source {
 void join_source_mask(const struct policy_addr *addr, struct policy_addr *out);
 /* The source's and everybody's; false: BUSY. */
 bool join_may_ask(struct engine *e, const struct policy_addr *source);
-/* After the fact: so many bytes were given out to it. */
+/* After the fact: so many bytes were given out to it. source NULL: only of all is that counted. */
 void join_gave(struct engine *e, const struct policy_addr *source, size_t bytes);
 
 struct join_slot {     /* a join SA */
@@ -91,6 +91,7 @@ struct join_call {
 	struct join_request request;
 	bool vouched; /* its token's signature is good, by this key of the token */
 	struct policy_key vouched_by;
+	bool admitted; /* by this very call */
 	uint8_t tries; /* signatures made for it in vain */
 	int64_t again_us;
 };

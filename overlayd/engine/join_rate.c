@@ -55,9 +55,10 @@ bool join_may_ask(struct engine *e, const struct policy_addr *source)
 
 void join_gave(struct engine *e, const struct policy_addr *source, size_t bytes)
 {
-	struct rate *r = source_rate(e, source);
+	struct rate *r = source ? source_rate(e, source) : NULL, *all = &e->join->all;
 	int64_t more = (int64_t)(bytes / BUNDLE_UNIT), now = e->now.mono_us;
 
-	r->until = (r->until > now ? r->until : now) + more * SOURCE_US;
-	e->join->all.until = (e->join->all.until > now ? e->join->all.until : now) + more * ALL_US;
+	if (r)
+		r->until = (r->until > now ? r->until : now) + more * SOURCE_US;
+	all->until = (all->until > now ? all->until : now) + more * ALL_US;
 }

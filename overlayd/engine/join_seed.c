@@ -104,7 +104,8 @@ void join_answer_member(struct engine *e, struct join_call *c, const struct poli
 			a->retry_s = RETRY_BUSY_S;
 		}
 	}
-	join_gave(e, &c->source, len);
+	/* A guest's first is paid for by its token: a site of them may come at once, behind one NAT. */
+	join_gave(e, c->admitted ? NULL : &c->source, len);
 	call_free(e, c);
 }
 

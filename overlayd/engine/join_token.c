@@ -246,6 +246,7 @@ void guest_signed(struct engine *e, const struct engine_event *ev)
 		return;
 	memcpy(j->admitting.by_seed, ev->admit_signed.by_seed, sizeof(j->admitting.by_seed));
 	err = cluster_admit(e->cluster, &j->admitting, true);
+	c->admitted = !err;
 	if (err)
 		again(e, c, err);
 	else

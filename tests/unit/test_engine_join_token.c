@@ -119,6 +119,40 @@ static void test_one_name(void **state)
 	bed_end(&h.b);
 }
 
+/* Behind one NAT, in a cluster whose bundle is large: it is not the source that pays for it. */
+static void test_one_site(void **state)
+{
+	struct recipe r =
+	        with_tokens(1, "range: 10.8.0.0/24, count: 40, until: 2026-07-02T00:00:00Z");
+	uint64_t id[40], again;
+	struct host h;
+	size_t busy = 0;
+
+	(void)state;
+	r.spare = 2000;
+	seed_start(&h, 0, &r, NULL, 0);
+	one_source = 77;
+	for (int i = 0; i < 40; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "n%d", i);
+		id[i] = ask_as(&h, 3000 + i, name, "lab", TOKEN);
+	}
+	await(&h);
+	pass(&h, 3 * US);
+	for (int i = 0; i < 40; i++)
+		expect_member(id[i]);
+	/* but for the same again it does */
+	for (int i = 0; i < 40; i++) {
+		again = ask_as(&h, 3000, "n0", "lab", TOKEN);
+		await(&h);
+		busy += answer_of(again)->status == JOIN_BUSY;
+	}
+	one_source = 0;
+	assert_true(busy > 0);
+	bed_end(&h.b);
+}
+
 static void test_refused(void **state)
 {
 	struct recipe r =
@@ -477,6 +511,7 @@ int main(void)
 	        cmocka_unit_test(test_let_in),
 	        cmocka_unit_test(test_last_place),
 	        cmocka_unit_test(test_one_name),
+	        cmocka_unit_test(test_one_site),
 	        cmocka_unit_test(test_refused),
 	        cmocka_unit_test(test_expired),
 	        cmocka_unit_test(test_replays),

@@ -31,7 +31,10 @@ static struct host *present; /* whose step it is */
 
 static inline void seen(struct bed *b, const struct engine_effect *fx)
 {
-	wish_keep(b, fx);
+	const char *peer = bed_peer_of(fx);
+
+	if (!peer || !*peer) /* of peers there are many, and nothing is looked for */
+		wish_keep(b, fx);
 	if (fx->type == ENGINE_FX_ADMISSIONS_STORE && fx->admissions.len <= sizeof(present->said)) {
 		present->said_len = fx->admissions.len;
 		if (fx->admissions.len)
@@ -259,6 +262,8 @@ static inline void vouch(struct join_request *r, const char *token, int by)
 }
 
 /* Signs what r says with key i, and asks; the call's id. */
+static int one_source; /* 0: each call is from another */
+
 static inline uint64_t ask(struct host *h, struct join_request *r, int i)
 {
 	static uint64_t id = 5000;
@@ -272,7 +277,7 @@ static inline uint64_t ask(struct host *h, struct join_request *r, int i)
 	sign_with(i, words, sizeof(words), r->signature);
 	present = h;
 	/* By a join SA of its own, from a source of its own; it is needed no longer than that. */
-	join_sa(&h->b, (int)(id % 200), (int)id);
+	join_sa(&h->b, (int)(id % 200), one_source ? one_source : (int)id);
 	call_with(&h->b, id, (int)(id % 200), nonce, r);
 	join_sa_down(&h->b, (int)(id % 200));
 	return id;
