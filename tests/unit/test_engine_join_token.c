@@ -124,8 +124,8 @@ static void test_one_site(void **state)
 {
 	struct recipe r =
 	        with_tokens(1, "range: 10.8.0.0/24, count: 40, until: 2026-07-02T00:00:00Z");
-	uint64_t id[40], again;
 	struct host h;
+	uint64_t id;
 	size_t busy = 0;
 
 	(void)state;
@@ -136,17 +136,13 @@ static void test_one_site(void **state)
 		char name[8];
 
 		snprintf(name, sizeof(name), "n%d", i);
-		id[i] = ask_as(&h, 3000 + i, name, "lab", TOKEN);
+		let_in(&h, 3000 + i, name);
 	}
-	await(&h);
-	pass(&h, 3 * US);
-	for (int i = 0; i < 40; i++)
-		expect_member(id[i]);
 	/* but for the same again it does */
 	for (int i = 0; i < 40; i++) {
-		again = ask_as(&h, 3000, "n0", "lab", TOKEN);
+		id = ask_as(&h, 3000, "n0", "lab", TOKEN);
 		await(&h);
-		busy += answer_of(again)->status == JOIN_BUSY;
+		busy += answer_of(id)->status == JOIN_BUSY;
 	}
 	one_source = 0;
 	assert_true(busy > 0);
