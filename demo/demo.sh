@@ -148,7 +148,7 @@ ctl head1 explain node17 head1 tcp/22 2>&1 | show
 step "overlayctl ticket --token …: for machines that come and go, without an admin"
 ctl head1 ticket --token cloud --count 1 --ttl 2h --role exec --site aws --range 10.77.8.0/24 \
 	>"$BED_DIR/token" 2>"$BED_DIR/token.err" || fail "ticket: $(cat "$BED_DIR/token.err")"
-sed "s|$BED_DIR/head1||" "$BED_DIR/token.err" | show
+sed "s|$BED_DIR/head1/etc|/etc/overlayd|" "$BED_DIR/token.err" | show
 ctl node18 join --no-wait --file "$BED_DIR/token" >"$BED_DIR/join.out" 2>&1 || fail "join: $(cat "$BED_DIR/join.out")"
 expect_within '[ "$(join_state node18)" = joined ]' 30 "node18 is a member, without an admin"
 expect_within 'tcp_open node18 10.77.0.1 17001 0.5' 5 "it reaches head1 tcp/17001"

@@ -50,9 +50,10 @@ static void added_row(struct pol_differ *d, const char *subject, const struct po
 
 	policy_key_fingerprint(&token->key, print);
 	pol_row(d, POLICY_ADMITTED, subject,
-	        "%s lets in up to %u guests until %s, site %s, addresses of %s, roles: %s", print,
-	        token->count, until_words(token).s, d->new->sites[token->site].name,
-	        range_words(token).s, roles_words(d->new, token).s);
+	        "%s lets in %s%u guest%s until %s, site %s, addresses of %s, roles: %s", print,
+	        token->count > 1 ? "up to " : "", token->count, token->count > 1 ? "s" : "",
+	        until_words(token).s, d->new->sites[token->site].name, range_words(token).s,
+	        roles_words(d->new, token).s);
 }
 
 /* Guests that are revoked now, or no longer. */
