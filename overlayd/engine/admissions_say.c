@@ -20,7 +20,8 @@
 #define DIFFER_PEER_US 10000   /* members: at most so much more for each peer */
 #define AGAIN_MIN_US 5000000
 #define AGAIN_MAX_US 600000000
-#define PART 16384U    /* bytes of a message: each costs the other some time to verify */
+#define PART 16384U /* bytes of a message: each costs the other some time to verify */
+#define PART_ROOM (PART + 2 + POLICY_ADMISSION_MAX)
 #define PARTS_FIRST 16 /* at once, then */
 #define PARTS 2        /* in each */
 #define PARTS_US 100000
@@ -43,35 +44,71 @@ static void due(struct cluster *c, int64_t *at, int64_t when)
 
 /* ---- out ---- */
 
-static bool send(struct cluster *c, struct sess *s, const uint8_t *data, size_t len)
+/* What many are sent in one step is made once: the last message, and the parts of all there is. */
+static const struct session_msg *message(struct cluster *c, const uint8_t *data, size_t len)
 {
 	const uint8_t *sum = admissions_sum(c);
-	struct session_msg *msg = sum ? cl_arena(c, sizeof(*msg)) : NULL;
+	struct session_msg *msg = c->adm_msg;
 
+	if (!sum ||
+	        (msg && msg->data == data && msg->len == len && head_same(&msg->head, &c->head) &&
+	                !memcmp(msg->sum, sum, sizeof(msg->sum))))
+		return sum ? msg : NULL;
+	msg = cl_arena(c, sizeof(*msg));
 	if (!msg)
-		return false;
+		return NULL;
 	*msg = (struct session_msg){
 	        .type = SESSION_ADMISSIONS, .head = c->head, .data = data, .len = len};
 	memcpy(msg->sum, sum, sizeof(msg->sum));
-	if (!sess_send(c, s, msg, false))
+	c->adm_msg = msg;
+	return msg;
+}
+
+static bool send(struct cluster *c, struct sess *s, const uint8_t *data, size_t len)
+{
+	const struct session_msg *msg = message(c, data, len);
+
+	if (!msg || !sess_send(c, s, msg, false))
 		return false;
-	memcpy(s->adm_told, sum, sizeof(s->adm_told));
+	memcpy(s->adm_told, msg->sum, sizeof(s->adm_told));
 	s->adm_say_at = 0;
 	return true;
 }
 
-/* Records from the i-th on, as many as go into one message; 0: none are left, or no memory. */
-static size_t part(
-        struct cluster *c, size_t *i, bool (*wanted)(const struct admission *), uint8_t **out)
+/*
+ * Records from the i-th on, `most` at most and as many as go into one message; 0: none are left, or
+ * no memory.
+ */
+static size_t part(struct cluster *c, size_t *i, size_t most,
+        bool (*wanted)(const struct admission *), uint8_t **out)
 {
-	uint8_t *data = cl_arena(c, PART + 2 + POLICY_ADMISSION_MAX);
-	size_t len = 0;
+	size_t room = most * (2 + POLICY_ADMISSION_MAX), len = 0;
+	uint8_t *data = cl_arena(c, room < PART_ROOM ? room : PART_ROOM);
 
-	for (; data && *i < c->n_adms && len < PART; ++*i)
-		if (!wanted || wanted(c->adms[*i]))
-			len += admission_put(&c->adms[*i]->a, data + len);
+	for (; data && *i < c->n_adms && len < PART && most; ++*i) {
+		if (wanted && !wanted(c->adms[*i]))
+			continue;
+		len += admission_put(&c->adms[*i]->a, data + len);
+		most--;
+	}
 	*out = data;
 	return len;
+}
+
+/* The same of all, and of no others. */
+static size_t part_of_all(struct cluster *c, size_t *i, uint8_t **out)
+{
+	struct adm_part *p = &c->adm_parts[*i % ADM_PARTS];
+
+	if (!p->data || p->gen != c->adm_gen || p->from != *i) {
+		c->adm_parted = true;
+		p->from = p->to = *i;
+		p->gen = c->adm_gen;
+		p->len = part(c, &p->to, c->n_adms - *i, NULL, &p->data);
+	}
+	*i = p->to;
+	*out = p->data;
+	return p->len;
 }
 
 /* ---- all of it ---- */
@@ -93,7 +130,7 @@ static void all_send(struct cluster *c, struct sess *s, int parts)
 	uint8_t *data;
 
 	while (parts-- > 0 && i < c->n_adms) {
-		len = part(c, &i, NULL, &data);
+		len = part_of_all(c, &i, &data);
 		if (!len || !send(c, s, data, len))
 			break; /* no memory: the rest later */
 		memcpy(s->adm_sent, c->adms[i - 1]->digest, sizeof(s->adm_sent));
@@ -182,7 +219,7 @@ static void news_make(struct cluster *c, bool (*wanted)(const struct admission *
 	out->parts = cl_arena(c, (n * POLICY_ADMISSION_MAX / PART + 2) * sizeof(*out->parts));
 	while (out->parts && i < c->n_adms) {
 		uint8_t *data;
-		size_t len = part(c, &i, wanted, &data);
+		size_t len = part(c, &i, n, wanted, &data);
 
 		if (!len)
 			break;

@@ -205,7 +205,10 @@ void cluster_step_begin(struct cluster *c, struct engine_time now, uint64_t *nex
 	c->next_id = next_id;
 	c->oom = false;
 	arena_free(c);
-	c->state_msg = c->push_msg = c->here_msg = NULL;
+	c->state_msg = c->push_msg = c->here_msg = c->adm_msg = NULL;
+	if (c->adm_parted)
+		memset(c->adm_parts, 0, sizeof(c->adm_parts));
+	c->adm_parted = false;
 	c->n_fx = 0;
 	if (c->cap_fx > KEEP_EFFECTS) {
 		cl_free(c, c->fx, c->cap_fx * sizeof(*c->fx));

@@ -226,6 +226,13 @@ struct own_links {
 	struct policy_key key;
 };
 
+#define ADM_PARTS 64U
+struct adm_part { /* of a message, with the admissions from one on */
+	uint64_t gen;
+	size_t from, to, len;
+	uint8_t *data;
+};
+
 struct cluster {
 	struct cluster_hooks hooks;
 	struct engine_time now;
@@ -333,7 +340,9 @@ struct cluster {
 	size_t n_fx, cap_fx;
 	struct engine_effects out;
 	struct cluster_block *arena;
-	struct session_msg *state_msg, *push_msg, *here_msg; /* of this step, for many */
+	struct session_msg *state_msg, *push_msg, *here_msg, *adm_msg; /* of this step, for many */
+	struct adm_part adm_parts[ADM_PARTS]; /* the same, if adm_parted */
+	bool adm_parted;
 	struct session_head push_base;
 };
 
