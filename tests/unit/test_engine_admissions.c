@@ -278,12 +278,18 @@ static void b_changes(struct scene *s)
 	node_key(1, &key);
 	policy_key_print(&key, old, sizeof(old));
 	snprintf(until, sizeof(until),
-	        "2036-12-01, old_key: \"%s\", old_until: \"2023-11-15T20:00:00Z\"", old);
+	        "2036-12-01, old_key: \"%s\", old_until: \"2023-11-14T22:15:00Z\"", old);
 	r.until = until;
 	r.key = b_rekeyed;
 	bundle_next(s, &r);
 	pass(s->b, 30 * US);
-	r = with_tokens(3, 100, NULL);
+}
+
+/* And that is over. */
+static void b_changed(struct scene *s)
+{
+	struct recipe r = with_tokens(3, 100, NULL);
+
 	r.key = b_rekeyed;
 	bundle_next(s, &r);
 	pass(s->b, 3 * US);
@@ -307,6 +313,7 @@ static void test_seed_rekeyed(void **state)
 	assert_int_equal(admit(s.b, 0, &h, true), 0);
 	pass(s.b, 3 * US);
 	b_changes(&s);
+	b_changed(&s);
 	node_key(51, &key);
 	for (int i = 0; i < 4; i++) {
 		const struct policy_admission *a = cluster_admission_of(s.b->n[i].c, &v[7].key);
@@ -327,6 +334,23 @@ static void test_seed_rekeyed(void **state)
 	end(&s);
 }
 
+/* While both keys count either may sign; the old one ends by the clock. */
+static void test_old_key(void **state)
+{
+	struct policy_admission g = guest_of(G, 1), h = guest_of(G + 1, 1);
+	struct scene s = guests_begin(0, 100);
+
+	(void)state;
+	b_changes(&s);
+	assert_int_equal(admit(s.b, 2, &g, false), 0);
+	pass(s.b, 100 * US);
+	assert_true(is_guest(s.b, 2, "g"));
+	assert_int_equal(admit(s.b, 2, &h, false), -EKEYREJECTED);
+	sign_both(&h, TOKEN, 51);
+	assert_int_equal(admit(s.b, 2, &h, false), 0);
+	end(&s);
+}
+
 /* A seed that cannot sign: its guests end with its old key. */
 static void test_seed_lost_its_key(void **state)
 {
@@ -340,6 +364,7 @@ static void test_seed_lost_its_key(void **state)
 	pass(s.b, US);
 	b_changes(&s);
 	assert_in_range(s.b->n[1].n_signed, 3, 8);
+	b_changed(&s);
 	all_know(&s, "g", false);
 	all_know(&s, "h", true);
 	end(&s);
@@ -813,6 +838,7 @@ int main(void)
 	        cmocka_unit_test(test_dropped),
 	        cmocka_unit_test(test_token_rekeyed),
 	        cmocka_unit_test(test_seed_rekeyed),
+	        cmocka_unit_test(test_old_key),
 	        cmocka_unit_test(test_seed_lost_its_key),
 	        cmocka_unit_test(test_restart),
 	        cmocka_unit_test(test_guest_restarts),

@@ -13,7 +13,7 @@ static void *short_calloc(size_t n, size_t size);
 #include "engine/cluster.c"
 #undef calloc
 
-#include "tests/unit/cluster_bed.h"
+#include "tests/unit/admissions_bed.h"
 
 static long countdown, fail_for, calls; /* fails the countdown-th and those fail_for after it */
 
@@ -25,7 +25,26 @@ static void *short_calloc(size_t n, size_t size)
 	return calloc(n, size);
 }
 
-/* Bundles spread, somebody asks, somebody is away for a while. Returns the allocations. */
+/* As a newcomer that is told that there is no memory, and asks again. */
+static void must_admit(struct cbed *b, int node, const struct policy_admission *a)
+{
+	for (int k = 0; k < 100; k++) {
+		int ret = admit(b, node, a, true);
+
+		if (!ret)
+			return;
+		assert_int_equal(ret, -ENOMEM);
+		pass(b, 100000);
+	}
+	fail_msg("%s is not let in", a->name);
+}
+
+static struct policy_admission g, h;
+
+/*
+ * Bundles spread, guests are let in, somebody asks, somebody is away for a while. Returns the
+ * allocations.
+ */
 static long day(struct scene *s, long at, long times)
 {
 	struct cbed *b;
@@ -39,6 +58,8 @@ static long day(struct scene *s, long at, long times)
 	countdown = at;
 	fail_for = times;
 	pass(b, 2 * US);
+	if (serial_of(b, 0))
+		must_admit(b, 0, &g);
 	node_give(b, 2, &s->f[2]);
 	step_begin(b, 2);
 	cluster_who(b->n[2].c);
@@ -57,12 +78,20 @@ static long day(struct scene *s, long at, long times)
 		node_give(b, 0, &s->f[3]);
 	for (int i = 0; i < 4; i++)
 		assert_in_range(serial_of(b, i), 0, 3);
+	pass(b, US);
+	must_admit(b, 0, &g);
+	must_admit(b, 0, &h);
 	pass(b, 120 * US);
 	for (int i = 0; i < 4; i++) {
 		if (serial_of(b, i) != 3)
 			fail_msg("allocation %ld, %ld times: %s has serial %llu", at, times,
 			        name_of(i), (unsigned long long)serial_of(b, i));
 		assert_int_equal(b->n[i].stored, 3);
+		if (!is_guest(b, i, "g") || !is_guest(b, i, "h"))
+			fail_msg("allocation %ld, %ld times: %s misses a guest", at, times,
+			        name_of(i));
+		assert_true(cluster_admission_stored(b->n[i].c, &g.key));
+		assert_true(cluster_admission_stored(b->n[i].c, &h.key));
 		assert_int_equal(node_look(b, i).n_sessions, i < 2 ? 3 : 2);
 	}
 	assert_int_equal(node_look(b, 0).n_applied, 4);
@@ -72,9 +101,12 @@ static long day(struct scene *s, long at, long times)
 
 static void scene_make(struct scene *s)
 {
-	struct recipe r = {.members = ALL4, .seeds = 2, .spare = 2};
+	struct recipe r = with_tokens(1, 10, NULL);
 
 	memset(s, 0, sizeof(*s));
+	g = guest_of(G, 0);
+	h = guest_of(G + 1, 0);
+	r.spare = 2;
 	for (int i = 1; i < 4; i++) {
 		r.serial = (uint64_t)i;
 		s->f[i] = bundle_of(&r, i > 1 ? &s->f[i - 1] : NULL);
