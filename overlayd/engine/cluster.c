@@ -296,6 +296,7 @@ void cluster_look(const struct cluster *c, struct engine_bundle_view *out)
 	out->head = c->full;
 	out->stored = c->stored;
 	out->store_text = c->store_text;
+	out->guests_text = c->adm_store_text;
 	out->verdict = c->verdict;
 	out->verdict_error = c->verdict_error;
 	out->verdict_text = c->verdict_text;

@@ -756,6 +756,7 @@ struct engine_bundle_view {
 	struct bundle_head head;     /* in force; serial 0: none, the local files are */
 	bool stored;                 /* kept on disk */
 	const char *store_text;      /* why not; "" */
+	const char *guests_text;     /* why the guests that tokens let in are not; "" */
 	enum bundle_verdict verdict; /* of the last ENGINE_EV_BUNDLE */
 	int verdict_error;           /* not even judged: negative errno of bundle_open */
 	const char *verdict_text;    /* one sentence; "" */

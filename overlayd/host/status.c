@@ -238,6 +238,11 @@ static const char *node_state(
 		snprintf(why, size,
 		        "the signed bundle in force is not kept, a restart would forget it: %s",
 		        bundle.store_text);
+	else if (bundle.guests_text && bundle.guests_text[0])
+		snprintf(why, size,
+		        "the guests that tokens let in are not kept, a restart would know of them "
+		        "only when a seed tells: %s",
+		        bundle.guests_text);
 	else if (!view->self)
 		snprintf(why, size, "the policy does not know this node's key");
 	else if (view->firewall == ENGINE_FWS_FAILED)

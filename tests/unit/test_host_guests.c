@@ -274,6 +274,17 @@ static void damaged(void **state)
 	world_free(world);
 }
 
+static const char *why(struct world *world)
+{
+	static char text[2048];
+	json_t *status = status_json(world);
+	const char *said = json_string_value(json_object_get(status, "why"));
+
+	snprintf(text, sizeof(text), "%s", said ? said : "");
+	json_decref(status);
+	return text;
+}
+
 /* A disk that takes none of it: they count, and it is tried again. */
 static void full_disk(void **state)
 {
@@ -296,8 +307,10 @@ static void full_disk(void **state)
 	assert_false(is_guest(world, 11));
 	until(world, bundle_stored(world) && !store_busy(world->store));
 	assert_int_equal(file_read(after, sizeof(after)), strlen(FIRST) + len);
+	until(world, strstr(why(world), "are not kept"));
 	assert_int_equal(run("rmdir %s/." STATE_ADMISSIONS ".new", state_dir), 0);
 	until(world, file_read(after, sizeof(after)) == strlen(FIRST) + len - one);
+	until(world, !strstr(why(world), "are not kept"));
 	world_free(world);
 }
 
