@@ -168,7 +168,8 @@ typedef int control_op(void *user, struct control_call *call, const json_t *para
  *
  * explain {"from": "node17", "to": "head1", "port": "tcp/17001"} ->
  *   {"allow": true, "text": "...", "file": "policy.yaml" or null, "line": 12 or null}
- *   by the policy in force. Unknown peer: -ENOENT; bad port: -EINVAL.
+ *   by the policy in force; from and to: names or overlay addresses. Unknown peer: -ENOENT; bad
+ *   port: -EINVAL.
  *
  * doctor -> {"checks": [ {"name": "data plane", "level": "ok" | "warn" | "bad",
  *       "text": "kernel-libipsec: the kernel has no ESP", "mend": "" or "how to mend it"} ] }

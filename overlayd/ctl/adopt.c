@@ -75,7 +75,7 @@ static bool is_taken(
 		if (!memcmp(&policy->failovers[i].address, addr, sizeof(*addr)))
 			return true;
 	policy_addr_print(addr, text, sizeof(text));
-	return policy_peer_by_addr(policy, addr) || guests_have(tokens, text);
+	return policy_peer_by_addr(policy, addr) || guests_by_address(tokens, text, NULL);
 }
 
 int adopt_address(struct ctl *ctl, const struct policy *policy, const json_t *tokens,

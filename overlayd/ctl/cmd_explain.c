@@ -42,19 +42,29 @@ static int explain_in_force(struct ctl *ctl, const char *from, const char *to, c
 	return rc ? rc : tell(ctl, answer);
 }
 
-/* A guest is in no file: only the daemon can tell. Who it is, and what it may by its token, is told. */
-static bool is_guest(struct ctl *ctl, const json_t *tokens, const char *word)
+/*
+ * A guest is in no file: only the daemon can tell. Who it is, and what it may by its token, is told;
+ * *word becomes its name.
+ */
+static bool is_guest(
+        struct ctl *ctl, const struct policy *policy, const json_t *tokens, const char **word)
 {
-	const json_t *token = NULL, *guest = guests_by_name(tokens, word, &token);
+	const json_t *token = NULL, *guest;
 	char roles[512];
 
+	if (policy_peer_by_name(policy, *word))
+		return false;
+	guest = guests_by_name(tokens, *word, &token);
+	if (!guest)
+		guest = guests_by_address(tokens, *word, &token);
 	if (!guest)
 		return false;
 	guests_list(json_object_get(token, "roles"), roles, sizeof(roles));
+	*word = ctl_string(guest, "name", "?");
 	ctl_error(ctl,
 	        "%s is a guest of token %s, with what its roles may (%s); the daemon answers, by "
 	        "the policy in force",
-	        word, ctl_string(token, "name", "?"), roles);
+	        *word, ctl_string(token, "name", "?"), roles);
 	return true;
 }
 
@@ -105,20 +115,21 @@ static int explain(struct ctl *ctl, const char *from, const char *to, const char
 	struct policy *policy = NULL;
 	json_t *tokens = NULL;
 	bool guest = false;
+	int rc;
 
 	policy_report_init(&report);
 	if (policy_load(ctl->config, &policy, &report) >= 0 && policy->n_tokens &&
 	        !(policy_peer_by_name(policy, from) && policy_peer_by_name(policy, to)))
 		tokens = guests_ask(ctl);
 	if (tokens) {
-		guest = !policy_peer_by_name(policy, from) && is_guest(ctl, tokens, from);
-		if (!policy_peer_by_name(policy, to) && strcmp(from, to) != 0)
-			guest |= is_guest(ctl, tokens, to);
+		guest = is_guest(ctl, policy, tokens, &from);
+		guest |= is_guest(ctl, policy, tokens, &to);
 	}
+	rc = guest ? explain_in_force(ctl, from, to, port) : explain_files(ctl, from, to, ports);
 	json_decref(tokens);
 	policy_unref(policy);
 	policy_report_clear(&report);
-	return guest ? explain_in_force(ctl, from, to, port) : explain_files(ctl, from, to, ports);
+	return rc;
 }
 
 static int run_explain(struct ctl *ctl, int argc, char **argv)

@@ -30,16 +30,26 @@ static int own_refuse(struct edit *edit, const char *name)
 	return edit_end(edit, -EINVAL, "");
 }
 
-static int peer_revoke(struct edit *edit, const char *name, int argc, char **argv)
+/* asked: a daemon has told who the guests are, and it is none. */
+static int peer_revoke(struct edit *edit, const char *name, bool asked, int argc, char **argv)
 {
 	char written[128];
+	bool guests;
 	int rc = edit_begin(edit, name, argc, argv);
 
 	if (rc)
 		return rc;
 	if (edit->sign && is_own(edit->ctl, name))
 		return own_refuse(edit, name);
+	guests = edit->old && edit->old->n_tokens && !asked;
 	rc = policy_edit_revoke(edit->ctl->config, name, &edit->new_policy, &edit->report);
+	if (rc == -ENOENT && guests)
+		ctl_error(edit->ctl,
+		        "if %s is a guest of a token: only a daemon knows guests, and none answers "
+		        "here; run this on a member, or write its key's fingerprint into `except` "
+		        "of "
+		        "its token, then `overlayctl sign`",
+		        name);
 	snprintf(written, sizeof(written), "%s is revoked", name);
 	return edit_end(edit, rc, written);
 }
@@ -99,7 +109,7 @@ static int run_revoke(struct ctl *ctl, int argc, char **argv)
 	if (guest)
 		rc = guest_revoke(&edit, guest, token, argc, argv);
 	else
-		rc = peer_revoke(&edit, name, argc, argv);
+		rc = peer_revoke(&edit, name, tokens, argc, argv);
 	json_decref(tokens);
 	return rc;
 }

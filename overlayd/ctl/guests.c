@@ -85,9 +85,9 @@ const json_t *guests_by_key(const json_t *tokens, const char *key, const json_t 
 	return find(tokens, has_key, key, token);
 }
 
-bool guests_have(const json_t *tokens, const char *address)
+const json_t *guests_by_address(const json_t *tokens, const char *address, const json_t **token)
 {
-	return find(tokens, has_address, address, NULL);
+	return find(tokens, has_address, address, token);
 }
 
 /* ---- many of them */

@@ -18,8 +18,8 @@ const json_t *guests_by_name(const json_t *tokens, const char *name, const json_
 /* The same by its key, "ssh-ed25519 AAAA...", with or without a comment; or by its fingerprint,
  * which may be cut short. */
 const json_t *guests_by_key(const json_t *tokens, const char *key, const json_t **token);
-/* Has a guest this overlay address? */
-bool guests_have(const json_t *tokens, const char *address);
+/* The same by its overlay address. */
+const json_t *guests_by_address(const json_t *tokens, const char *address, const json_t **token);
 
 /* "n1, n2, n3", "n1, n2 and 5 more"; "" of none. */
 void guests_names(const json_t *guests, char *buf, size_t size);

@@ -198,6 +198,15 @@ int64_t ops_when(const struct engine_view *view, const struct policy_peer *from,
 	               : view->wall_s;
 }
 
+/* By its name, or an overlay address of it. */
+static const struct policy_peer *peer_of(const struct policy *policy, const char *word)
+{
+	const struct policy_peer *peer = policy_peer_by_name(policy, word);
+	struct policy_addr addr;
+
+	return peer || policy_addr_parse(word, &addr) ? peer : policy_peer_by_addr(policy, &addr);
+}
+
 static int op_explain(void *user, struct control_call *call, const json_t *params, json_t **out)
 {
 	const char *from_name = json_string_value(json_object_get(params, "from"));
@@ -224,8 +233,8 @@ static int op_explain(void *user, struct control_call *call, const json_t *param
 		control_call_why(call, "%s", why);
 		return -EINVAL;
 	}
-	from = policy_peer_by_name(view.policy, from_name);
-	to = policy_peer_by_name(view.policy, to_name);
+	from = peer_of(view.policy, from_name);
+	to = peer_of(view.policy, to_name);
 	if (!from || !to) {
 		control_call_why(call, "the policy has no peer \"%s\"", from ? to_name : from_name);
 		return -ENOENT;

@@ -79,5 +79,6 @@ int ops_tokens(struct world *world, json_t **out)
 		json_array_append_new(tokens, token_json(world, &all, &view));
 	*out = json_pack(
 	        "{s:I, s:o}", "now", (json_int_t)state_clock_now(&world->clock), "tokens", tokens);
+	world_trim_soon(world);
 	return *out ? 0 : -ENOMEM;
 }

@@ -41,12 +41,20 @@ for c in status denied doctor version; do json "$c --json is JSON" $c; done
 json "explain --json is JSON" explain node17 head1 tcp/22
 json "check --json is JSON" check
 json "firewall --json is JSON" firewall
+json "token list --json is JSON" token list
+code 0 "token list" ctl head1 token list
+expect_said 'grants no token' "of none"
+code 5 "a cluster without a key has no tokens" ctl head1 ticket --token --role exec
+expect_said 'overlayctl key' "and is told how to get there"
+code 5 "revoke of nobody" ctl head1 revoke node71
+expect_said "did you mean 'node17'" "guesses who is meant"
 code 0 "denied" ctl node17 denied
 expect_said 'head1 .*tcp/22' "and names port and peer"
 code 0 "explain: allowed" ctl head1 explain node17 head1 tcp/17001
 expect_said 'policy.yaml:10' "by which line"
 code 1 "explain: denied" ctl head1 explain node17 head1 tcp/22
 code 0 "explain --in-force: allowed" ctl head1 explain --in-force node17 head1 tcp/17001
+code 0 "explain --in-force: by an address" ctl head1 explain --in-force 10.77.0.17 head1 tcp/17001
 code 1 "explain --in-force: denied" ctl head1 explain --in-force node17 head1 udp/17001
 ctl head1 firewall >"$BED_DIR/ruleset"
 expect "firewall is what nft takes" n head1 nft -c -f "$BED_DIR/ruleset"

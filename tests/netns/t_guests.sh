@@ -135,7 +135,8 @@ expect "status" ctl g1 status
 expect_said 'guest +of token many' "a guest says so itself"
 code 0 "explain answers for a guest" ctl head1 explain g1 head1 tcp/17001
 expect_said 'guest of token many' "and says what it is"
-code 1 "by its roles" ctl head1 explain g1 head1 tcp/22
+code 1 "by its roles" ctl head1 explain "$(address g1)" head1 tcp/22
+expect_said 'guest of token many' "by its address, too"
 
 # ---------------------------------------------------------------- one too many, and the secret
 

@@ -242,6 +242,9 @@ static void test_revoke(void **state)
 	assert_int_equal(RUN("token", "list"), 3);
 	assert_int_equal(RUN("ticket", "--token", "t1", "--role", "exec"), 0);
 	assert_int_equal(RUN("ticket", "--token", "burst", "--role", "exec"), 0);
+	assert_int_equal(RUN("revoke", "n1"), 5);
+	assert_says(run_err, "there is no peer 'n1'");
+	assert_says(run_err, "if n1 is a guest of a token: only a daemon knows guests");
 	assert_int_equal(RUN("token", "revoke", "brust"), 5);
 	assert_says(run_err, "burst");
 	assert_true(run_has("etc/tokens.d/burst.yaml"));
@@ -299,8 +302,8 @@ static void test_guests(void **state)
 	assert_null(guests_by_key(tokens, "ssh-ed25519 AAAA123", NULL));
 	assert_string_equal(
 	        ctl_string(guests_by_key(tokens, "SHA256:abcdefgx", NULL), "name", ""), "n2");
-	assert_true(guests_have(tokens, "10.77.0.3"));
-	assert_false(guests_have(tokens, "10.77.0.30"));
+	assert_non_null(guests_by_address(tokens, "10.77.0.3", NULL));
+	assert_null(guests_by_address(tokens, "10.77.0.30", NULL));
 	guests_names(json_object_get(token, "guests"), text, sizeof(text));
 	assert_string_equal(text, "n1, n2");
 	guests_list(json_object_get(token, "roles"), text, sizeof(text));
