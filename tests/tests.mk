@@ -8,7 +8,8 @@ OPT += -fsanitize=fuzzer-no-link
 endif
 
 FUZZERS      = $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-BED_PROGRAMS = $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c))
+BED_PROGRAMS = $(patsubst tests/netns/%.c,$(B)/tests/netns/%,$(wildcard tests/netns/*.c)) \
+	$(patsubst tests/netns/preload/%.c,$(B)/tests/netns/%.so,$(wildcard tests/netns/preload/*.c))
 
 $(B)/tests/fuzz/%: $(B)/obj/tests/fuzz/%.o $(LIBS) $(B)/libnss.a
 	@mkdir -p $(@D)
@@ -19,6 +20,12 @@ $(B)/tests/netns/%: $(B)/obj/tests/netns/%.o $(LIBS)
 	@mkdir -p $(@D)
 	@echo "  LD      $@"
 	@$(CC) $(LDFLAGS) -o $@ $< -Wl,--start-group $(LIBS) -Wl,--end-group -lcmocka $(LDLIBS)
+
+# Goes into other programs, charon among them, so without sanitizers.
+$(B)/tests/netns/%.so: tests/netns/preload/%.c
+	@mkdir -p $(@D)
+	@echo "  LD      $@"
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -fPIC -shared -o $@ $<
 
 .PRECIOUS: $(B)/obj/tests/fuzz/%.o $(B)/obj/tests/netns/%.o
 
