@@ -108,6 +108,15 @@ expect_not "too late" join_waiting c4 brief c4
 expect_said "The time of the token 'brief' is over" "says so"
 expect "cancel" ctl c4 join --cancel
 
+# ---------------------------------------------------------------- by another token
+
+expect "the old token is put away" ctl seed1 token revoke brief
+expect "another one" ticket_make again --count 1 --ttl 1h
+expect "whose time was over asks again" join c3 again
+expect_within 'sa_up seed1 c3' 30 "and is let in" || note "$(field c3 's["join"]')"
+expect_within 'tcp_open c3 10.77.0.1 17001 1' 20 "TCP flows"
+expect_within 'is c3 joined && ! kept c3' 45 "it is a complete member"
+
 # ---------------------------------------------------------------- revoked
 
 expect "one guest is revoked" ctl seed1 revoke c2
