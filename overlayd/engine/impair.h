@@ -35,6 +35,7 @@ enum engine_impairment {
 	IMPAIR_NO_COUNT,
 	IMPAIR_NO_SUMS,
 	IMPAIR_ADMIT_UNSTORED,
+	IMPAIR_NO_STRIKES,
 };
 #ifdef ENGINE_IMPAIR
 extern unsigned engine_impair;

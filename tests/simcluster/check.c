@@ -108,6 +108,12 @@ static void check_views(struct world *w, struct node *n)
 		        n->name, o->name, (unsigned long long)m.applied.serial);
 }
 
+/* Signatures of admissions in ten seconds: those that are new, and a few of each who makes them up. */
+static uint64_t verified_max(const struct world *w)
+{
+	return 48 + 3 * w->n_issued + 16 * (uint64_t)w->n_evil;
+}
+
 /* Whatever comes in, what goes out in ten seconds is in proportion. */
 static void check_rate(struct world *w, struct node *n)
 {
@@ -122,6 +128,11 @@ static void check_rate(struct world *w, struct node *n)
 		broken(w, "rule 8", "%s: said %llu things in %lld s, heard %llu", n->name,
 		        (unsigned long long)out, (long long)((w->core.now - n->rate_from) / US),
 		        (unsigned long long)in);
+	if (!n->evil && n->n_verified - n->window_verified > verified_max(w))
+		broken(w, "rule 8", "%s: verified %llu signatures of guests in %lld s", n->name,
+		        (unsigned long long)(n->n_verified - n->window_verified),
+		        (long long)((w->core.now - n->rate_from) / US));
+	n->window_verified = n->n_verified;
 	n->rate_from = w->core.now;
 	n->window = n->traffic;
 	n->window_changes = n->changes;

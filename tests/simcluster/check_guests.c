@@ -187,6 +187,15 @@ void check_guests_kept(struct world *w, struct node *n)
 	free(v);
 }
 
+/* Nobody is blamed for what it could not know. */
+void check_notice(struct world *w, struct node *n, const struct engine_notice *notice)
+{
+	const struct node *o = notice->peer ? node_by_name(w, notice->peer) : NULL;
+
+	if (notice->code == ENGINE_N_JOIN_REFUSED && o && !o->evil)
+		broken(w, "rule 8", "%s blames %s: %s", n->name, o->name, notice->text);
+}
+
 /* ---- the end ---- */
 
 static bool in_force(const struct node *n, const struct issued *is)

@@ -21,6 +21,7 @@ static const struct {
         {"no-count", IMPAIR_NO_COUNT},
         {"no-sums", IMPAIR_NO_SUMS},
         {"admit-unstored", IMPAIR_ADMIT_UNSTORED},
+        {"no-strikes", IMPAIR_NO_STRIKES},
 };
 
 const char *impair_name(size_t i)

@@ -187,17 +187,37 @@ static void put_any(struct world *w, struct node *n, struct letter *l)
 	put(l, record, len);
 }
 
+/* As costly as can be: nothing but the signatures is wrong. */
+static void put_costly(struct world *w, const struct node *n, struct letter *l)
+{
+	const struct token *t = &w->tokens[rnd_below(w, (uint64_t)w->n_tokens)];
+	uint8_t record[POLICY_ADMISSION_MAX];
+	struct policy_admission a;
+
+	guest_wish(w, -1, (int)(t - w->tokens), &a);
+	for (int i = 0; i < 64; i++)
+		a.by_token[i] ^= t->stolen ? 0 : (uint8_t)rnd(w);
+	a.addr4 = (struct policy_addr){2, {10, 96, (uint8_t)t->range, (uint8_t)rnd_below(w, 256)}};
+	a.number = 1 + (uint32_t)rnd_below(w, t->count);
+	memcpy(a.seed, w->nodes[rnd_below(w, (uint64_t)w->n_seeds)].name, sizeof(n->name));
+	put(l, record, policy_admission_print(&a, record));
+}
+
 void liars_act(struct world *w, struct node *n, struct sess_end *e)
 {
 	static struct letter l;
 	struct session_msg m = {.type = SESSION_ADMISSIONS};
-	int many = chance(w, 0.05) ? 1000 : 1 + (int)rnd_below(w, 4);
+	int many = 1 + (int)rnd_below(w, 4);
+	bool endless = chance(w, 0.1);
 
 	l.len = 0;
 	if (chance(w, 0.2))
 		many = 0;
-	while (many-- && l.len < RECORDS_MAX)
-		put_any(w, n, &l);
+	while (endless ? l.len < RECORDS_MAX : many-- > 0)
+		if (endless)
+			put_costly(w, n, &l);
+		else
+			put_any(w, n, &l);
 	if (l.len && chance(w, 0.1)) /* cut off */
 		l.len = rnd_below(w, l.len);
 	if (n->force >= 0 && chance(w, 0.8)) {

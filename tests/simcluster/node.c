@@ -133,6 +133,7 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 		return;
 	case ENGINE_FX_NOTICE:
 		say(w, n, "%s", fx->notice.text);
+		check_notice(w, n, &fx->notice);
 		trace_str(w, fx->notice.text);
 		w->n_fork_told += fx->notice.code == ENGINE_N_FORK;
 		w->n_withheld_told += fx->notice.code == ENGINE_N_WITHHELD;

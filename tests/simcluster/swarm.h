@@ -258,6 +258,7 @@ void liars_thief(struct world *w);
 
 /* check_guests.c */
 void check_guests(struct world *w, struct node *n);
+void check_notice(struct world *w, struct node *n, const struct engine_notice *notice);
 void check_guests_kept(struct world *w, struct node *n); /* after a start */
 void check_guests_settled(struct world *w);
 
