@@ -85,6 +85,24 @@ static int names_take(
 	return 0;
 }
 
+static int refuse_member(const struct world *world, const struct engine_view *view, bool same,
+        char *err, size_t err_size)
+{
+	const char *cluster = view->policy->cluster, *name = view->self->name;
+
+	if (!same)
+		snprintf(err, err_size,
+		        "this node is a member of the cluster %s already, as %s; the ticket is of "
+		        "another cluster",
+		        cluster, name);
+	else
+		snprintf(err, err_size,
+		        "this node is a member of the cluster %s already, as %s; if it was revoked "
+		        "there since, remove %s/bundle and restart overlayd first",
+		        cluster, name, world->options.state_dir);
+	return same ? -EALREADY : -EISCONN;
+}
+
 /* Who is a member already, or whose own policy is broken, does not join. */
 static int may_join(
         const struct world *world, const struct policy_ticket *ticket, char *err, size_t err_size)
@@ -94,14 +112,9 @@ static int may_join(
 
 	engine_look(world->engine, &view);
 	/* Whose time is over may come back by another token. */
-	if (view.policy && view.self && policy_until_active(view.self, view.wall_s, &next)) {
-		bool same = !strcmp(view.policy->cluster, ticket->cluster);
-
-		snprintf(err, err_size, "this node is a member of the cluster %s already, as %s%s",
-		        view.policy->cluster, view.self->name,
-		        same ? "" : "; the ticket is of another cluster");
-		return same ? -EALREADY : -EISCONN;
-	}
+	if (view.policy && view.self && policy_until_active(view.self, view.wall_s, &next))
+		return refuse_member(world, &view, !strcmp(view.policy->cluster, ticket->cluster),
+		        err, err_size);
 	if (world->has_cluster_key &&
 	        !minisign_public_same(&world->cluster_key, &ticket->cluster_key)) {
 		snprintf(err, err_size,

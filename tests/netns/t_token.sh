@@ -121,6 +121,14 @@ expect_within 'is c3 joined && ! kept c3' 45 "it is a complete member"
 
 expect "one guest is revoked" ctl seed1 revoke c2
 expect_within 'sa_none seed1 c2 && sa_none seed2 c2' 30 "it is gone from all seeds"
+expect "another token" ticket_make second --count 1 --ttl 1h
+expect_not "it believes that it is in" ctl c2 join --no-wait --file "$BED_DIR/ticket.second"
+expect_said "is a member of the cluster demo already, as c2; if it was revoked there since, remove .*/bundle" "and how to mend that"
+overlayd_stop c2
+rm "$BED_DIR/c2/state/bundle"
+overlayd_start c2
+expect "so it asks again" join c2 second
+expect_within 'sa_up seed1 c2' 30 "and is let in"
 expect "a token" ticket_make more --count 5 --ttl 1h
 expect "and it is revoked" ctl seed1 token revoke more
 expect_not "nobody comes in by it" join_waiting c4 more c4
