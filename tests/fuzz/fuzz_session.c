@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "host/session_wire.h"
+#include "policy/admission.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -44,6 +45,24 @@ static void same(const struct session_msg *a, const struct session_msg *b)
 		same_statement(&a->statements[i], &b->statements[i]);
 }
 
+/* What is a record has one way to be written. */
+static void try_records(const struct session_msg *msg)
+{
+	size_t left = msg->type == SESSION_ADMISSIONS ? msg->len : 0;
+	uint8_t again[POLICY_ADMISSION_MAX];
+	struct policy_admission a;
+
+	for (const uint8_t *at = msg->data; left;) {
+		size_t len = (size_t)at[0] << 8 | at[1];
+
+		if (!policy_admission_parse(at + 2, len, &a) &&
+		        (policy_admission_print(&a, again) != len || memcmp(again, at + 2, len)))
+			abort();
+		at += 2 + len;
+		left -= 2 + len;
+	}
+}
+
 /* One message out of bytes that we made. */
 static void read_back(const struct session_out *out, struct wire_msg *wire)
 {
@@ -74,6 +93,7 @@ static void try_message(const struct wire_msg *wire)
 	if (session_decode(&again, &twice) != 1)
 		abort();
 	same(&in.msg, &twice.msg);
+	try_records(&in.msg);
 	session_in_clear(&twice);
 	session_in_clear(&in);
 	wire_msg_clear(&again);
