@@ -56,7 +56,8 @@ static bool is_vouched(
 	memcpy(a.token, c->request.token, sizeof(a.token));
 	memcpy(a.name, c->request.name, sizeof(a.name));
 	len = policy_admission_words_token(&a, words);
-	c->vouched = !engine_verify(e, &token->key, words, len, c->request.by_token);
+	c->vouched = IMPAIRED(IMPAIR_TRUST_TOKENS) ||
+	             !engine_verify(e, &token->key, words, len, c->request.by_token);
 	c->vouched_by = token->key;
 	return c->vouched;
 }

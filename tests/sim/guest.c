@@ -44,10 +44,14 @@ static void sign(const uint8_t secret[32], const void *words, size_t len, uint8_
 	EVP_PKEY_free(key);
 }
 
+/* Unless the token never said so. */
 static void issue(struct world *w, const struct policy_admission *a, const struct policy_key *seed)
 {
 	struct guests *g = w->guests;
+	uint8_t words[POLICY_ADMISSION_WORDS_MAX];
 
+	if (policy_key_verify(&g->key, words, policy_admission_words_token(a, words), a->by_token))
+		return;
 	g->issued = need(realloc(g->issued, (g->n_issued + 1) * sizeof(*g->issued)));
 	g->issued[g->n_issued++] = (struct grant){*a, g->key, *seed};
 }
@@ -95,9 +99,12 @@ void guest_change(struct world *w)
 
 	if (!g || !chance(w, 0.4))
 		return;
-	switch (rnd_below(w, 6)) {
+	switch (rnd_below(w, 7)) {
 	case 0:
 		g->in = !g->in;
+		return;
+	case 6: /* another of the same name: whom the first one let in is a stranger to it */
+		session_key(w, g->secret, g->key.raw);
 		return;
 	case 1: /* revoked: it comes back with another key, if it comes */
 		if (g->n_issued)
@@ -209,11 +216,28 @@ static void signed_now(struct world *w, struct node *n, void *data)
 	host_event(w, n, &ev);
 }
 
+/* It lets nobody in beyond the count, as far as it knows of guests. */
+static void check_room(struct world *w, struct node *n)
+{
+	const struct policy_token *t;
+	struct engine_view v;
+	size_t guests = 0;
+
+	engine_look(n->engine, &v);
+	t = v.policy ? grant_token(v.policy, TOKEN) : NULL;
+	for (size_t i = 0; t && i < v.policy->n_peers; i++)
+		guests += v.policy->peers[i].guest;
+	if (!t || guests + t->n_except >= t->count)
+		broken(w, "design 8", "%s: it lets somebody in, and knows of %zu already", n->name,
+		        guests);
+}
+
 void guest_sign(struct world *w, struct node *n, const struct engine_effect *fx)
 {
 	struct signing s = {.epoch = n->epoch, .id = fx->id, .key = n->told_key};
 	size_t label = strlen(SEED_LABEL);
 
+	check_room(w, n);
 	if (!w->guests || fx->admit.len <= label || fx->admit.len - label + 64 > sizeof(s.record) ||
 	        memcmp(fx->admit.words, SEED_LABEL, label)) {
 		broken(w, "design 8", "%s: it signs what is no admission", n->name);

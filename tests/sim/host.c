@@ -267,7 +267,10 @@ void host_start(struct world *w, struct node *n)
 	struct engine_config cfg = {
 	        .seed = rnd(w) | 1, .effect_timeout_us = 5 * US, .wall_floor_s = n->floor_s};
 	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY, .own_key = n->keys[n->key]};
+	struct engine_event here = {.type = ENGINE_EV_UNDERLAY};
 
+	here.underlay.addrs = &n->underlay;
+	here.underlay.n = 1;
 	if (engine_new(&n->engine, &cfg))
 		abort();
 	n->epoch++;
@@ -276,8 +279,10 @@ void host_start(struct world *w, struct node *n)
 	n->up_since = w->core.now;
 	charon_show(n); /* overlayd cannot know what it never saw in a list */
 	say(w, n, "overlayd starts");
-	if (w->is_signed)
+	if (w->is_signed) {
 		session_start(w, n);
+		host_event(w, n, &here);
+	}
 	n->told_key = n->key;
 	host_event(w, n, &ev);
 	if (n->files)

@@ -247,6 +247,17 @@ static void deliver(struct world *w, struct node *n, void *data)
 	host_event(w, n, &ev);
 }
 
+/* It says that it is where others are. */
+static void elsewhere(struct world *w, struct session_statement *s)
+{
+	struct session_links links;
+
+	if (!session_links_read(s->body, s->body_len, &links) || !links.n)
+		return;
+	links.addrs[0] = w->nodes[rnd_below(w, (uint64_t)w->n_nodes)].underlay;
+	s->body_len = (uint16_t)session_links_make(&links, s->body);
+}
+
 static void session_send(struct world *w, struct node *n, const struct engine_session_fx *fx)
 {
 	const struct session_msg *m = fx->msg;
@@ -261,6 +272,8 @@ static void session_send(struct world *w, struct node *n, const struct engine_se
 		abort();
 	p->to = (struct side){t.s, !t.i};
 	p->msg = *m;
+	if (m->type == SESSION_HERE && trouble(w, 0.1))
+		elsewhere(w, &p->msg.statement);
 	if (m->type == SESSION_STATE || m->type == SESSION_HERE)
 		sign(n, &p->msg.statement);
 	if (size)
