@@ -205,6 +205,7 @@ static int run_join(struct ctl *ctl, int argc, char **argv)
 		}
 	}
 	n = argc - optind;
+	secret_guard(); /* the ticket may hold one */
 	if (wish.cancel)
 		return n || wish.file ? ctl_usage(ctl, "--cancel stands alone") : cancel(ctl);
 	if (n + (wish.file != NULL) != 1)

@@ -377,6 +377,12 @@ static void tell_guest(struct cluster *c, const struct admission *adm)
 
 static void tell_gone(struct cluster *c, const struct admission *adm)
 {
+	if (policy_peer_by_key(c->written, &adm->a.key)) {
+		cl_notice(c, ENGINE_NOTICE, ENGINE_N_JOIN_GUEST, NULL,
+		        "%s, a guest of token %s until now, is a peer of the policy's own.",
+		        adm->a.name, adm->a.token);
+		return;
+	}
 	cl_notice(c, ENGINE_NOTICE, ENGINE_N_JOIN_GUEST, NULL,
 	        "%s, a guest of token %s, does not count any more: another has its name, key, "
 	        "address or number, and goes first.",

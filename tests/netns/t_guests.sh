@@ -204,6 +204,7 @@ kept=$(address g4)
 expect "it keeps its address" grep -q "$kept" "$etc/peers.d/g4.yaml"
 expect_within 'knows head1 g1 g2 g5 g6 && knows g1 g1 g2 g5 g6' 20 "it is no guest any more"
 expect "and its SA is the same" [ "$(sas head1 g4)" = "$before" ]
+expect "which is logged" logged head2 "g4, a guest of token many until now, is a peer of the policy's own"
 on
 
 # ---------------------------------------------------------------- the token is revoked
