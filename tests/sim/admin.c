@@ -201,7 +201,8 @@ static void change_one(struct world *w, int i)
 	int64_t wall = EPOCH_S + w->core.now / US;
 
 	if (!m->in) {
-		member_random(w, i);
+		if (!w->guests || i + 1 < w->n_nodes || chance(w, 0.2)) /* else a token may */
+			member_random(w, i);
 		return;
 	}
 	switch (rnd_below(w, 9)) {
