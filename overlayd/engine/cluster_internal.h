@@ -341,7 +341,7 @@ struct cluster {
 	struct engine_effects out;
 	struct cluster_block *arena;
 	struct session_msg *state_msg, *push_msg, *here_msg, *adm_msg; /* of this step, for many */
-	struct adm_part adm_parts[ADM_PARTS]; /* the same, if adm_parted */
+	struct adm_part adm_parts[ADM_PARTS];                          /* the same, if adm_parted */
 	bool adm_parted;
 	struct session_head push_base;
 };
