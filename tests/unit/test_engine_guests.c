@@ -49,6 +49,14 @@ static void test_stays_and_goes(void **state)
 	assert_int_equal(token.used, 1);
 	assert_false(token.over);
 	assert_int_equal(engine_token_at(h.b.e, 2, &token), -ENOENT);
+	/* one more: an element, and not a whole table */
+	join_sa(&h.b, 2, 2);
+	h.b.n_said = 0;
+	let_in(&h, NEW + 1, "v");
+	pass(&h, 3 * US);
+	assert_true(is_admitted(&h, "v"));
+	assert_true(said_at(&h.b, ENGINE_FX_FW_BASE, "") == SIZE_MAX);
+	assert_true(said_at(&h.b, ENGINE_FX_FW_ADMIT, "v") != SIZE_MAX);
 	/* the next bundle grants it: nothing happens to it */
 	h.b.n_said = 0;
 	bundle_new(&h, &r);
@@ -73,7 +81,7 @@ static void test_stays_and_goes(void **state)
 	assert_true(said_at(&h.b, ENGINE_FX_TERMINATE, "u") != SIZE_MAX);
 	assert_false(is_admitted(&h, "u"));
 	assert_int_equal(engine_token_at(h.b.e, 0, &token), 0);
-	assert_int_equal(token.used, 1); /* of its count, for good */
+	assert_int_equal(token.used, 2); /* of its count, for good */
 	bed_end(&h.b);
 }
 
