@@ -145,7 +145,7 @@ void engine_look(const struct engine *e, struct engine_view *v)
 		v->n_desired += p->desired;
 		v->n_up += p->best != NULL;
 		v->n_admitted += p->fw == FW_YES;
-		v->n_degraded += p->degraded;
+		v->n_degraded += p->degraded && (p->desired || p->revoking);
 		v->n_revoking += p->revoking;
 		v->n_on_demand += p->on_demand;
 		v->n_no_traps += p->no_traps;

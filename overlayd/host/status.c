@@ -245,6 +245,13 @@ static const char *node_state(
 		        bundle.guests_text);
 	else if (!view->self)
 		snprintf(why, size, "the policy does not know this node's key");
+	else if (view->self->guest && !view->self_active)
+		snprintf(why, size,
+		        "the time of the token %s, which let this node in, is over: an admin has "
+		        "to "
+		        "extend its `until`, or to revoke it, and this node joins with a new "
+		        "ticket",
+		        ops_guest_of(view->policy, view->self));
 	else if (view->firewall == ENGINE_FWS_FAILED)
 		snprintf(why, size, "firewall: %s", view->firewall_text);
 	else if (!charon->connected)

@@ -252,6 +252,8 @@ expect_within '! client_flows $x short 1' 5 "it ends in the kernel, on time"
 expect_not "and nothing new begins" tcp_open $x 10.77.0.1 17001 1
 for y in head1 head2 $x; do thaw $y overlayd; done
 expect_within 'alone $x' 15 "back again overlayd ends the SA"
+expect_not "the guest is not ready" ctl $x status
+expect_said "the time of the token $short, which let this node in, is over" "and says why"
 over() { [ "$(tokens head1 "t['$short']['over']")" = True ]; }
 expect_within over 10 "token list says that it is over"
 code 5 "nobody comes in by it any more" join n2 $short
