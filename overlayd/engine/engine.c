@@ -264,9 +264,7 @@ static void on_resolved(struct engine *e, const struct engine_event *ev)
 
 static void on_underlay(struct engine *e, const struct engine_event *ev)
 {
-	e->n_underlay = ev->underlay.n < ENGINE_UNDERLAY_MAX ? ev->underlay.n : ENGINE_UNDERLAY_MAX;
-	if (e->n_underlay)
-		memcpy(e->underlay, ev->underlay.addrs, e->n_underlay * sizeof(e->underlay[0]));
+	underlay_own(e, ev->underlay.addrs, ev->underlay.n);
 	for (size_t i = 0; i < e->n_peers; i++)
 		if (e->peers[i]->want)
 			tunnel_reset(e, e->peers[i]);

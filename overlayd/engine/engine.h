@@ -194,7 +194,7 @@ struct engine_sa_row {
 	uint32_t id;      /* charon's unique id of the IKE_SA */
 	enum engine_ike_state state;
 	const char *local_id, *remote_id; /* "" where not known yet */
-	struct policy_addr remote_host;
+	struct policy_addr local_host, remote_host;
 	uint16_t remote_port;
 	bool initiator;        /* we initiated it (of a rekeyed one: we rekeyed it) */
 	int64_t established_s; /* since; -1 unknown */
@@ -215,7 +215,7 @@ enum engine_sa_change {
 	ENGINE_SA_UP,       /* ike-updown up: row (children may be missing) */
 	ENGINE_SA_DOWN,     /* ike-updown down: row.id is gone with all its children */
 	ENGINE_SA_REKEYED,  /* ike-rekey: old_id was replaced by row (the new one), children move */
-	ENGINE_SA_UPDATED,  /* ike-update: row with the new remote_host, children not told */
+	ENGINE_SA_UPDATED,  /* ike-update: row with the new hosts, children not told */
 	ENGINE_SA_CHILD_UP, /* child-updown up: row with just that child */
 	ENGINE_SA_CHILD_DOWN,    /* child-updown down: row with just that child */
 	ENGINE_SA_CHILD_REKEYED, /* child-rekey: row with just the new child; old_id is the old

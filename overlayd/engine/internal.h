@@ -277,7 +277,7 @@ struct sa {
 	int64_t begun_us; /* it came up; 0: not yet */
 	int64_t alive_us; /* its other end answered a rekeying then; 0: it did not yet */
 	int64_t rival_us; /* it is of another host than `best`: seen since then; 0: it is not */
-	struct policy_addr remote_host;
+	struct policy_addr local_host, remote_host;
 	uint16_t remote_port;
 	uint32_t self_epoch;
 	struct child *children;
@@ -532,6 +532,7 @@ void underlay_step(struct engine *e, struct peer *p);
 void underlay_result(struct engine *e, struct peer *p, int error, const char *text);
 void underlay_base_fill(struct engine *e, struct engine_fw_base *b);
 void underlay_base_done(struct peer *p);
+void underlay_own(struct engine *e, const struct policy_addr *addrs, size_t n);
 void names_step(struct engine *e, struct peer *p);
 void names_resolved(struct engine *e, struct peer *p, const struct engine_event *ev);
 

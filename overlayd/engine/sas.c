@@ -292,6 +292,7 @@ static void take_row(struct engine *e, struct sa *sa, const struct engine_sa_row
 	take_name(e, sa, row->conn);
 	sa->state = row->state;
 	sa->initiator = row->initiator;
+	sa->local_host = row->local_host;
 	sa->remote_host = row->remote_host;
 	sa->remote_port = row->remote_port;
 	if (row->established_s >= 0 && row->established_s < INT32_MAX)

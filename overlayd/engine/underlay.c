@@ -11,12 +11,40 @@
 
 #define RESOLVE_REST_US 600000000 /* between two rounds of those */
 
-static bool is_own(const struct engine *e, const struct policy_addr *a)
+static bool is_among(const struct policy_addr *v, size_t n, const struct policy_addr *a)
 {
-	for (size_t i = 0; i < e->n_underlay; i++)
-		if (addr_equal(&e->underlay[i], a))
+	for (size_t i = 0; i < n; i++)
+		if (addr_equal(&v[i], a))
 			return true;
 	return false;
+}
+
+static bool is_own(const struct engine *e, const struct policy_addr *a)
+{
+	return is_among(e->underlay, e->n_underlay, a);
+}
+
+/*
+ * An SA that began at an address which is gone is built anew. charon is told to leave that to us
+ * (roam_events in its drop-in): where it starts children again by itself, two of different peers can
+ * come to have one reqid, and then its libipsec sends one peer's packets to the other.
+ */
+void underlay_own(struct engine *e, const struct policy_addr *addrs, size_t n)
+{
+	struct policy_addr old[ENGINE_UNDERLAY_MAX];
+	size_t n_old = e->n_underlay;
+
+	memcpy(old, e->underlay, sizeof(old));
+	e->n_underlay = n < ENGINE_UNDERLAY_MAX ? n : ENGINE_UNDERLAY_MAX;
+	if (n)
+		memcpy(e->underlay, addrs, e->n_underlay * sizeof(*addrs));
+	for (struct sa *sa = e->sa_head; sa; sa = sa->all_next) {
+		if (!sa->peer || !is_among(old, n_old, &sa->local_host) ||
+		        is_own(e, &sa->local_host))
+			continue;
+		sa->asked = true;
+		sa_judge(e, sa);
+	}
 }
 
 static void add(

@@ -27,6 +27,7 @@ void charon_event(void *user, const struct vici_event *ve)
 		break;
 	case VICI_EV_IKE_UPDATE:
 		ev.sa.change = ENGINE_SA_UPDATED;
+		(void)policy_addr_parse(ve->local_host ? ve->local_host : "", &row.local_host);
 		(void)policy_addr_parse(ve->remote_host ? ve->remote_host : "", &row.remote_host);
 		row.remote_port = ve->remote_port;
 		break;

@@ -50,9 +50,10 @@ struct bed {
 	bool deaf;   /* or get no answer */
 	bool up[8];  /* SAs that charon has; [i]: of peer number i */
 	uint64_t generation;
-	bool shut_told; /* some endpoint is shut in clear */
-	int stranger;   /* an SA for this peer's addresses that another key built */
-	int enomem;     /* how many steps ran out of memory */
+	bool shut_told;           /* some endpoint is shut in clear */
+	int stranger;             /* an SA for this peer's addresses that another key built */
+	struct policy_addr local; /* where SAs begin here */
+	int enomem;               /* how many steps ran out of memory */
 };
 
 /* The peer's number i: its name's first letter, its key's first byte. */
@@ -227,6 +228,7 @@ static inline void bed_row(struct bed *b, int i, struct bed_row *r)
 	        .state = ENGINE_IKE_ESTABLISHED,
 	        .local_id = r->local,
 	        .remote_id = r->remote,
+	        .local_host = b->local,
 	        .initiator = true,
 	        .rekey_s = 3600,
 	        .children = &r->child,
