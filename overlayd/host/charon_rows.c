@@ -122,7 +122,7 @@ void charon_row_view(
 	row->state = ike_state(sa->state);
 	row->local_id = sa->local_id;
 	row->remote_id = sa->remote_id;
-	(void)policy_addr_parse(sa->local_host, &row->local_host);
+	(void)policy_addr_parse(sa->local_host ? sa->local_host : "", &row->local_host);
 	(void)policy_addr_parse(sa->remote_host, &row->remote_host);
 	row->remote_port = sa->remote_port;
 	row->initiator = sa->initiator;
