@@ -72,35 +72,41 @@ static int undo_take(struct edit *edit, const char *peer, const char *token)
 	return ret ? CTL_FAILED : CTL_OK;
 }
 
-static int sign_begin(struct edit *edit, const char *peer, const char *token, int argc, char **argv)
+static int sign_begin(struct edit *edit, int argc, char **argv)
 {
 	struct ctl *ctl = edit->ctl;
 	char key[PATH_MAX];
-	int rc;
 
 	snprintf(key, sizeof(key), "%s/" OVERLAY_CLUSTER_KEY, ctl->config);
 	if (!edit->options.key && access(key, F_OK) && errno == ENOENT)
 		return tell_elsewhere(edit, argc, argv);
-	rc = signer_open(&edit->signer, ctl, ctl->config, &edit->options);
-	if (rc || !edit->old)
-		return rc;
-	rc = signer_check_serial(&edit->signer, edit->old);
-	return rc ? rc : undo_take(edit, peer, token);
+	return signer_open(&edit->signer, ctl, ctl->config, &edit->options);
 }
 
-static int begin(struct edit *edit, const char *peer, const char *token, int argc, char **argv)
+/* As they are once no other signer is at work. Only to compare with: policy_edit says what is wrong. */
+static void old_load(struct edit *edit)
 {
 	struct policy_report report;
-	int rc = CTL_OK;
 
-	/* Only to compare with; policy_edit says what is wrong with it. */
 	policy_report_init(&report);
 	if (policy_load(edit->ctl->config, &edit->old, &report) < 0)
 		edit->old = NULL;
 	policy_report_clear(&report);
+}
+
+static int begin(struct edit *edit, const char *peer, const char *token, int argc, char **argv)
+{
+	int rc = CTL_OK;
+
 	edit->sign = signer_wanted(edit->ctl->config);
 	if (edit->sign)
-		rc = sign_begin(edit, peer, token, argc, argv);
+		rc = sign_begin(edit, argc, argv);
+	if (!rc)
+		old_load(edit);
+	if (!rc && edit->sign && edit->old)
+		rc = signer_check_serial(&edit->signer, edit->old);
+	if (!rc && edit->sign && edit->old)
+		rc = undo_take(edit, peer, token);
 	if (rc)
 		edit_clear(edit);
 	return rc;

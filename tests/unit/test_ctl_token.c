@@ -255,6 +255,25 @@ static void test_revoke(void **state)
 	assert_true(run_has("etc/tokens.d/t1.yaml"));
 }
 
+/* Many at a time: each waits for the others, and none undoes another. */
+static void test_at_once(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	assert_int_equal(
+	        run_shell("for i in 1 2 3 4 5 6; do $CTL --config etc --socket none ticket "
+	                  "--token t$i --role exec >ticket.$i 2>said.$i & pids=\"$pids $!\"; "
+	                  "done; for p in $pids; do wait $p || exit 1; done"),
+	        0);
+	file_get("etc/policy.yaml", text, sizeof(text));
+	assert_says(text, "serial: 13\n");
+	for (char name[] = "etc/tokens.d/t1.yaml"; name[14] <= '6'; name[14]++)
+		assert_true(run_has(name));
+	file_get("etc/cluster.bundle", text, sizeof(text));
+	assert_says(text, "t6");
+}
+
 /* ---- parts ---- */
 
 static void test_ttl(void **state)
@@ -341,6 +360,7 @@ int main(void)
 	        T(test_refused),
 	        T(test_no_cluster),
 	        T(test_revoke),
+	        T(test_at_once),
 	        cmocka_unit_test(test_ttl),
 	        cmocka_unit_test(test_guests),
 	        cmocka_unit_test(test_adopt),
