@@ -6,7 +6,7 @@
 # of them, or the token; and who does not get in: one too many, a token that is over, revoked or used up,
 # a revoked key, a copy of a guest's disk without its key.
 #
-#	hq   head1  head2 (seeds)        aws  g1 ... g7; later n1 ... n3
+#	hq   head1  head2 (seeds)        aws  g1 ... g7; later some more
 BED_CAPTURE=1
 . "$(dirname "$0")/lib.sh"
 . "$BED_HERE/cluster.sh"
