@@ -18,6 +18,7 @@
 
 struct settings {
 	int64_t block_threshold, cookie_threshold_ip, table_size, threads; /* -1: not set */
+	bool roams; /* it does not leave changes of addresses to overlayd */
 	unsigned files;
 };
 
@@ -57,6 +58,9 @@ static void line_read(struct settings *s, const char *from, const char *line, un
 		s->table_size = atoll(word);
 	else if (!strcmp(key, "threads"))
 		s->threads = atoll(word);
+	else if (!strcmp(key, "roam_events"))
+		s->roams = strcmp(word, "no") && strcmp(word, "0") && strcmp(word, "off") &&
+		           strcmp(word, "false");
 }
 
 static void file_read(struct settings *s, const char *path, unsigned depth)
@@ -78,7 +82,7 @@ static void file_read(struct settings *s, const char *path, unsigned depth)
 void doctor_charon(json_t *checks)
 {
 	const char *conf = getenv("STRONGSWAN_CONF"); /* as charon itself does */
-	struct settings s = {-1, -1, -1, -1, 0};
+	struct settings s = {-1, -1, -1, -1, true, 0};
 
 	conf = conf ? conf : "/etc/strongswan.conf";
 	file_read(&s, conf, 0);
@@ -97,6 +101,12 @@ void doctor_charon(json_t *checks)
 		        "install overlayd's strongswan.d/overlayd.conf, and restart charon",
 		        "charon's defaults suit few peers: %s is not set",
 		        s.block_threshold < 0 ? "block_threshold" : "ikesa_table_size");
+	else if (s.roams)
+		doctor_add(checks, "charon settings", "warn",
+		        "install overlayd's strongswan.d/overlayd.conf, and restart charon",
+		        "roam_events is not \"no\": when an address of this node changes charon "
+		        "builds "
+		        "its tunnels anew by itself, and may mix up those of two peers");
 	else if (s.threads >= 0 && s.threads < 8)
 		doctor_add(checks, "charon settings", "warn", "charon.threads = 16",
 		        "threads = %lld: handshakes wait for each other", (long long)s.threads);

@@ -317,9 +317,16 @@ static void test_doctor_charon(void **state)
 	        "are both 0");
 	expect_charon("charon {\n block_threshold = 5000\n # ikesa_table_size = 1\n}\n", "warn",
 	        "ikesa_table_size is not set");
-	expect_charon("charon {\n block_threshold = 5000\n ikesa_table_size = 4096\n}\n", "ok",
-	        "half-open limit 5000, table of 4096, threads: 16");
-	expect_charon("charon {\n threads = 2\n block_threshold = 9\n ikesa_table_size = 1\n}\n",
+	expect_charon("charon {\n block_threshold = 5000\n ikesa_table_size = 4096\n}\n", "warn",
+	        "roam_events is not \"no\"");
+	expect_charon("charon {\n block_threshold = 9\n ikesa_table_size = 1\n"
+	              " roam_events = yes\n}\n",
+	        "warn", "roam_events is not \"no\"");
+	expect_charon("charon {\n block_threshold = 5000\n ikesa_table_size = 4096\n"
+	              " plugins {\n kernel-netlink {\n roam_events = no\n}\n}\n}\n",
+	        "ok", "half-open limit 5000, table of 4096, threads: 16");
+	expect_charon("charon {\n threads = 2\n block_threshold = 9\n ikesa_table_size = 1\n"
+	              " roam_events = no\n}\n",
 	        "warn", "threads = 2");
 	/* A file that includes itself ends somewhere. */
 	expect_charon("include included.conf\n", "warn", "block_threshold is not set");
