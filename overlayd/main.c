@@ -18,6 +18,8 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <jansson.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,11 +257,20 @@ static int run(const struct arguments *args)
 	return ret < 0 ? 1 : 0;
 }
 
+/* Of what clients say some is secret (a ticket with a token), and no copy of it stays. */
+static void wipe_free(void *data)
+{
+	if (data)
+		explicit_bzero(data, malloc_usable_size(data));
+	free(data);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments args;
 
 	rights_begin();
+	json_set_alloc_funcs(malloc, wipe_free);
 	arguments_read(argc, argv, &args);
 	log_open(args.log_level);
 	return args.action == ACTION_RUN ? run(&args) : once(&args);

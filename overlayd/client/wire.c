@@ -22,11 +22,19 @@ void wire_reader_init(struct wire_reader *reader, uint32_t payload_max)
 	*reader = (struct wire_reader){.payload_max = payload_max};
 }
 
+/* Some of it is secret (a ticket with a token). */
+static void body_free(struct wire_reader *reader)
+{
+	if (reader->body)
+		explicit_bzero(reader->body, reader->body_len);
+	free(reader->body);
+}
+
 /* Ready for the next message. */
 static void reader_restart(struct wire_reader *reader)
 {
 	json_decref(reader->header);
-	free(reader->body);
+	body_free(reader);
 	wire_reader_init(reader, reader->payload_max);
 }
 
@@ -79,9 +87,12 @@ static int body_reserve(struct wire_reader *reader, size_t len)
 		return 0;
 	while (cap < want)
 		cap *= 2;
-	body = realloc(reader->body, cap);
+	body = malloc(cap);
 	if (!body)
 		return -ENOMEM;
+	if (reader->body_len)
+		memcpy(body, reader->body, reader->body_len);
+	body_free(reader);
 	reader->body = body;
 	reader->body_cap = cap;
 	return 0;

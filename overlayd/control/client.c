@@ -260,6 +260,7 @@ static void client_parse(struct client *client)
 		int rc = wire_reader_feed(&client->reader, client->in + client->in_at,
 		        client->in_len - client->in_at, &used, &msg);
 
+		explicit_bzero(client->in + client->in_at, used); /* it may be secret */
 		client->in_at += used;
 		if (rc < 0)
 			client_end(client, -rc, "%s",

@@ -67,6 +67,8 @@ expect_within '! kept c1' 10 "the ticket is forgotten"
 secret=$(tail -c 60 "$BED_DIR/ticket.lab" | tr -d '\n')
 expect_not "nothing of it is on disk" grep -rqF -- "$secret" "$BED_DIR/c1/state" "$BED_DIR/c1/etc"
 expect_not "nor in a log" grep -qF -- "$secret" "$BED_DIR/c1/overlayd.log" "$BED_DIR/c1/charon.log"
+remembers() { ! python3 "$BED_HERE/memory.py" "$(<"$BED_DIR/$1/overlayd.pid")" "$BED_DIR/ticket.$2"; } # NODE TOKEN
+expect_not "nor in memory" remembers c1 lab
 
 first=$(address c1)
 overlayd_kill c1
@@ -90,8 +92,10 @@ expect_within 'serving seed1' 20 "and takes joins"
 expect_not "a third node has to be told" join_waiting c3 lab c3
 expect_said "The token 'lab' has let in its 2 nodes: make another, or raise its count" "that the token is used up"
 expect "nothing of the cluster was shown to it" test ! -e "$BED_DIR/c3/state/bundle"
+expect "meanwhile its secret is in memory" remembers c3 lab
 expect "cancel" ctl c3 join --cancel
 expect_not "the ticket is forgotten" kept c3
+expect_not "in memory, too" remembers c3 lab
 expect "nor is it asked for again" is c3 none
 
 # ---------------------------------------------------------------- names, and time
