@@ -5,8 +5,8 @@
  *
  * What is new is pushed at once: by the seed that let the guest in to everybody, by other seeds to
  * those that had what they had. Whoever's sum is not ours, though the bundle is, and stays so for a
- * while, is sent all that we have, a part at a time: once on a session as long as ours does not
- * change, and ever less often when that is of no use. Members take their time with it, so that a
+ * while, is sent all that we have, a part at a time; again when ours has changed, and ever less often
+ * when that is of no use. Members take their time with it, so that a
  * seed that lost its disk hears it from one and not from all.
  */
 #include "engine/cluster_internal.h"
@@ -19,7 +19,7 @@
 #define DIFFER_MAX_US 30000000 /* and however often it does */
 #define DIFFER_PEER_US 10000   /* members: at most so much more for each peer */
 #define AGAIN_MIN_US 5000000
-#define AGAIN_MAX_US 600000000
+#define AGAIN_MAX_US 3600000000LL
 #define PART 16384U /* bytes of a message: each costs the other some time to verify */
 #define PART_ROOM (PART + 2 + POLICY_ADMISSION_MAX)
 #define PARTS_FIRST 16 /* at once, then */
@@ -136,8 +136,8 @@ static void all_send(struct cluster *c, struct sess *s, int parts)
 		memcpy(s->adm_sent, c->adms[i - 1]->digest, sizeof(s->adm_sent));
 	}
 	s->adm_sending = i < c->n_adms;
-	if (s->adm_sending)
-		due(c, &s->adm_all_at, c->now.mono_us + PARTS_US);
+	/* They may have had no time for it, or not listened: once more, much later. */
+	due(c, &s->adm_all_at, s->adm_sending ? c->now.mono_us + PARTS_US : s->m->adm_next);
 }
 
 /* ---- the same, or not ---- */
@@ -154,27 +154,35 @@ static int64_t patience(struct cluster *c, const struct sess *s)
 	return at > s->m->adm_next ? at : s->m->adm_next;
 }
 
+/* They are to know what we have, if nothing tells them before. */
+static void compare_ours(struct cluster *c, struct sess *s, const uint8_t *sum)
+{
+	if (!memcmp(s->adm_told, sum, sizeof(s->adm_told)))
+		s->adm_say_at = 0;
+	else if (!s->adm_say_at)
+		due(c, &s->adm_say_at, c->now.mono_us + SAY_US);
+}
+
 /* By the last word of each: what is to follow from it? */
 static void compare(struct cluster *c, struct sess *s)
 {
 	const uint8_t *sum = admissions_sum(c);
 
-	if (!sum || IMPAIRED(IMPAIR_NO_SUMS) || !s->adm_said || !head_same(&s->adm_head, &c->head))
+	if (!sum || !s->adm_said || !head_same(&s->adm_head, &c->head))
 		return;
+	compare_ours(c, s, sum);
 	if (!memcmp(s->adm_theirs, sum, sizeof(s->adm_theirs))) {
-		memcpy(s->adm_told, sum, sizeof(s->adm_told));
-		s->adm_say_at = s->adm_all_at = s->adm_since = 0;
+		s->adm_all_at = s->adm_since = 0;
 		s->adm_sending = false;
 		s->adm_met = true;
-		s->m->adm_alls = 0;
 		return;
 	}
 	if (!s->adm_since)
 		s->adm_since = c->now.mono_us;
-	if (memcmp(s->adm_told, sum, sizeof(s->adm_told)) != 0 && !s->adm_say_at)
-		due(c, &s->adm_say_at, c->now.mono_us + SAY_US);
 	if (c->n_adms && !s->adm_sending && s->adm_all != c->adm_gen + 1)
 		due(c, &s->adm_all_at, patience(c, s));
+	else if (c->n_adms && !s->adm_all_at)
+		due(c, &s->adm_all_at, s->m->adm_next);
 	s->adm_met = true;
 }
 
@@ -395,13 +403,25 @@ static void take(struct cluster *c, struct sess *s, const struct session_msg *ms
 	}
 }
 
+/*
+ * What is pushed to us, who had the same, they take it that we have now: if not, they are to be told.
+ * What they send as ours is another, we say when it is the same.
+ */
 void admissions_come(struct cluster *c, struct sess *s, const struct session_msg *msg)
 {
-	if (c->now.mono_us < s->m->deaf_until && !IMPAIRED(IMPAIR_NO_STRIKES))
+	bool same = !memcmp(s->adm_told, s->adm_theirs, sizeof(s->adm_told));
+	const uint8_t *sum;
+
+	if (c->now.mono_us < s->m->deaf_until)
 		return;
 	if (speaks(c))
 		take(c, s, msg);
 	s->adm_head = msg->head;
 	memcpy(s->adm_theirs, msg->sum, sizeof(s->adm_theirs));
+	if (msg->len && same)
+		memcpy(s->adm_told, msg->sum, sizeof(s->adm_told));
+	sum = admissions_sum(c);
+	if (sum && !memcmp(sum, msg->sum, sizeof(msg->sum)))
+		s->m->adm_alls = 0;
 	compare(c, s);
 }

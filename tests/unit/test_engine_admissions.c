@@ -120,6 +120,38 @@ static void test_missed(void **state)
 	end(&s);
 }
 
+static bool spoil_c(struct cbed *b, int from, int to, struct session_msg *msg)
+{
+	(void)b, (void)from;
+	if (to == 2 && msg->type == SESSION_ADMISSIONS && msg->len)
+		((uint8_t *)(uintptr_t)msg->data)[msg->len - 1] ^= 1;
+	return true;
+}
+
+/* c takes none of it, for whatever reason: it is sent again, ever less often. */
+static void test_missed_all(void **state)
+{
+	struct scene s = guests_begin(0, 10);
+	struct policy_admission g = guest_of(G, 0);
+	size_t bytes;
+
+	(void)state;
+	s.b->tamper = spoil_c;
+	assert_int_equal(admit(s.b, 0, &g, true), 0);
+	pass(s.b, 3600 * US);
+	bytes = s.b->bytes[SESSION_ADMISSIONS];
+	assert_in_range(bytes, 10 * 181, 60 * 181);
+	assert_false(is_guest(s.b, 2, "g"));
+	s.b->tamper = NULL;
+	pass(s.b, 2 * 3600 * US);
+	all_know(&s, "g", true);
+	assert_in_range(s.b->bytes[SESSION_ADMISSIONS] - bytes, 181, 10 * 181);
+	bytes = s.b->bytes[SESSION_ADMISSIONS];
+	pass(s.b, 10 * 3600 * US);
+	assert_int_equal(s.b->bytes[SESSION_ADMISSIONS], bytes);
+	end(&s);
+}
+
 /* ---- the same in any order ---- */
 
 #define DECK 24U
@@ -834,6 +866,7 @@ int main(void)
 	        cmocka_unit_test(test_no_tokens),
 	        cmocka_unit_test(test_late),
 	        cmocka_unit_test(test_missed),
+	        cmocka_unit_test(test_missed_all),
 	        cmocka_unit_test(test_any_order),
 	        cmocka_unit_test(test_dropped),
 	        cmocka_unit_test(test_token_rekeyed),
