@@ -2,114 +2,6 @@
 /* A newcomer with a token, and seeds that it may believe or not: both engines, end to end. */
 #include "tests/unit/token_bed.h"
 
-/* ---- both sides ---- */
-
-static struct policy_ticket ticket;
-
-static void newcomer_new(struct host *z)
-{
-	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY};
-
-	n_wishes = 0;
-	memset(z, 0, sizeof(*z));
-	present = z;
-	z->key = Z;
-	z->b.now = (struct engine_time){5 * US, NOON_2026};
-	z->b.carry_out = seen;
-	z->b.refuse = true;
-	assert_int_equal(engine_new(&z->b.e, NULL), 0);
-	node_key(Z, &ev.own_key);
-	bed_step(&z->b, &ev);
-	plane_up(&z->b);
-	bed_charon(&z->b, true);
-	ticket = (struct policy_ticket){.cluster = "t", .port = 4500, .n_seeds = 2};
-	ticket.cluster_key = cluster_secret(0)->pub;
-	ticket.has_token = true;
-	memcpy(ticket.token, "lab", 4);
-	for (int i = 0; i < 2; i++) {
-		ticket.seeds[i] =
-		        (struct policy_ticket_seed){.name = {(char)('a' + i)}, .port = 4500};
-		node_key(i, &ticket.seeds[i].key);
-		snprintf(ticket.seeds[i].host, sizeof(ticket.seeds[i].host), "seed%d.example", i);
-	}
-	ev = (struct engine_event){.type = ENGINE_EV_TICKET};
-	ev.ticket.ticket = &ticket;
-	ev.ticket.name = "z";
-	ev.ticket.site = "s";
-	bed_step(&z->b, &ev);
-}
-
-/* What it asks the next seed; the request as its host signs it. */
-static struct wish asked(struct host *z)
-{
-	struct wish w;
-	size_t i;
-
-	for (int n = 0; n < 3000 && wish_find(ENGINE_FX_JOIN_ASK) == SIZE_MAX; n++)
-		pass(z, US / 5);
-	i = wish_find(ENGINE_FX_JOIN_ASK);
-	assert_true(i != SIZE_MAX);
-	w = wish[i];
-	n_wishes = 0;
-	return w;
-}
-
-static void answered(struct host *z, uint64_t id, const struct join_answer *a)
-{
-	struct engine_event ev = {.type = ENGINE_EV_JOIN_ANSWERED};
-
-	ev.join_answered.effect_id = id;
-	ev.join_answered.answer = a;
-	present = z;
-	bed_step(&z->b, &ev);
-	settle(z);
-}
-
-static void is_nobody(struct host *z)
-{
-	struct engine_bundle_view v;
-	struct engine_view w;
-
-	engine_bundle_look(z->b.e, &v);
-	engine_look(z->b.e, &w);
-	assert_false(v.key);
-	assert_int_equal(v.head.serial, 0);
-	assert_null(w.policy);
-	assert_int_equal(z->stored, 0);
-}
-
-/* The seed's answer to what z asks, as its wire would bring it. */
-static struct wish seed_answers(struct host *seed, const struct wish *w)
-{
-	struct join_request r = w->ask.request;
-	uint64_t id;
-
-	assert_string_equal(r.token, "lab");
-	vouch(&r, "lab", TOKEN);
-	n_wishes = 0;
-	id = ask(seed, &r, Z);
-	await(seed);
-	assert_non_null(answer_of(id));
-	return *answer_of(id);
-}
-
-static void gives(
-        struct host *z, uint64_t ask_id, const struct wish *w, const struct signed_file *f)
-{
-	struct join_record record = {w->admission, w->admission_len};
-	struct join_answer a = {.status = w->status,
-	        .text = w->text,
-	        .retry_s = w->retry_s,
-	        .admissions = &record,
-	        .n_admissions = w->n_admissions};
-
-	if (w->status == JOIN_MEMBER) {
-		a.file = f->data;
-		a.len = f->len;
-	}
-	answered(z, ask_id, &a);
-}
-
 static struct host seed, seed2, z;
 
 static void test_both(void **state)
@@ -265,18 +157,6 @@ static void test_two_seeds(void **state)
 }
 
 /* ---- lying seeds ---- */
-
-static void record_make(struct wish *w, const struct policy_admission *from, int token, int by)
-{
-	struct policy_admission a = *from;
-	uint8_t words[POLICY_ADMISSION_WORDS_MAX];
-	size_t len = policy_admission_words_token(&a, words);
-
-	sign_with(token, words, len, a.by_token);
-	len = policy_admission_words_seed(&a, words);
-	sign_with(by, words, len, a.by_seed);
-	w->admission_len = policy_admission_print(&a, w->admission);
-}
 
 static void lie(const struct policy_admission *a, int token, int by, const struct signed_file *f,
         const char *text)

@@ -133,7 +133,7 @@ static void test_one_site(void **state)
 	seed_start(&h, 0, &r, NULL, 0);
 	one_source = 77;
 	for (int i = 0; i < 40; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "n%d", i);
 		let_in(&h, 3000 + i, name);
