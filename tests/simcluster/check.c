@@ -179,6 +179,7 @@ void check_step(struct world *w, struct node *n)
 		check_force(w, n, &v);
 	}
 	check_guests(w, n);
+	map_check(w, n);
 	check_views(w, n);
 	check_bounds(w, n);
 }
@@ -337,6 +338,7 @@ void check_settled(struct world *w)
 			return;
 		}
 		settled_seeds(w, n);
+		map_settled(w, n);
 		if (honest_seed)
 			settled_views(w, n);
 	}

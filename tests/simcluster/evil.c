@@ -50,7 +50,7 @@ void evil_overhears(struct world *w, const struct session_msg *msg)
 		w->overheard = need(calloc(OVERHEARD_MAX, sizeof(*w->overheard)));
 	for (size_t i = 0; i < msg->n_statements; i++)
 		w->overheard[w->n_overheard++ % OVERHEARD_MAX] = msg->statements[i];
-	if (msg->type == SESSION_STATE)
+	if (msg->type == SESSION_STATE || msg->type == SESSION_HERE)
 		w->overheard[w->n_overheard++ % OVERHEARD_MAX] = msg->statement;
 }
 
@@ -115,6 +115,8 @@ static struct session_statement statement_forge(struct world *w)
 		memcpy(s.node, victim->name, sizeof(victim->name));
 	if (chance(w, 0.3)) /* replayed as it was */
 		return s;
+	if (s.kind == SESSION_LINKS && s.body_len)
+		noise(w, s.body + rnd_below(w, s.body_len), 1);
 	if (chance(w, 0.7))
 		s.head = head_boast(w);
 	else if (w->n_bundles)
@@ -128,7 +130,7 @@ static void statements_forge(struct world *w, struct session_msg *m)
 {
 	static struct session_statement list[8];
 
-	m->type = SESSION_STATEMENTS;
+	m->type = chance(w, 0.4) ? SESSION_MAP : SESSION_STATEMENTS;
 	m->n_statements = 1 + rnd_below(w, 8);
 	for (size_t i = 0; i < m->n_statements; i++)
 		list[i] = statement_forge(w);
@@ -165,7 +167,8 @@ bool evil_tampers(struct world *w, struct node *n, struct session_msg *m)
 		corrupt(w, m);
 	if ((n->evil & EVIL_BOAST) && m->type == SESSION_STATE && chance(w, 0.3))
 		m->head = head_boast(w);
-	if ((n->evil & EVIL_FORGE) && m->type == SESSION_STATEMENTS && chance(w, 0.5))
+	if ((n->evil & EVIL_FORGE) && (m->type == SESSION_STATEMENTS || m->type == SESSION_MAP) &&
+	        chance(w, 0.5))
 		statements_forge(w, m);
 	return !(n->evil & EVIL_GARBAGE) || !chance(w, 0.1);
 }

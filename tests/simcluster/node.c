@@ -246,6 +246,7 @@ void node_start(struct world *w, struct node *n, void *data)
 	say(w, n, "overlayd starts");
 	node_begin(w, n);
 	cluster_key(n->cl, &w->key.pub);
+	map_start(n);
 	if (n->disk >= 0) {
 		w->n_kept++;
 		cluster_bundle(n->cl, ENGINE_BUNDLE_KEPT, w->bundles[n->disk].file,

@@ -13,6 +13,7 @@
  *	memo.c     each distinct bundle is opened once, whoever opens it
  *	node.c     a node: start, crash, disk, its step, its effects
  *	links.c    who can reach whom
+ *	map.c      where each says it is
  *	net.c      sessions: ordered streams that break; notes: datagrams
  *	sign.c     statements are signed as the host does it
  *	evil.c     what hostile seeds and members do
@@ -176,6 +177,7 @@ struct node {
 	uint64_t changes, window_changes;   /* of the bundle in force, and of sessions */
 	struct session_statement statement; /* the last it signed */
 	int64_t converged_at;
+	unsigned moves; /* on the underlay */
 };
 
 struct memo;
@@ -329,6 +331,13 @@ void check_step(struct world *w, struct node *n);
 void check_start(struct world *w, struct node *n);
 void check_effect(struct world *w, struct node *n, const struct engine_effect *fx);
 void check_settled(struct world *w);
+
+/* map.c */
+void map_start(struct node *n); /* within a step */
+void map_move(struct world *w, struct node *n);
+void map_ask(struct world *w, struct node *n);
+void map_check(struct world *w, struct node *n);
+void map_settled(struct world *w, struct node *n);
 
 /* scale.c */
 int scale_run(uint64_t seed, int largest, bool json);

@@ -166,6 +166,9 @@ static void strike(struct world *w, struct node *n)
 		mischief(w);
 		break;
 	case 9:
+		if (chance(w, 0.5))
+			map_move(w, n);
+		map_ask(w, node_any(w));
 		if (!n->cl)
 			break;
 		node_begin(w, n);
