@@ -79,6 +79,8 @@ void cluster_session(struct cluster *cluster, const struct engine_event *ev);
 void cluster_session_msg(struct cluster *cluster, uint64_t id, const struct session_msg *msg);
 void cluster_note(struct cluster *cluster, const char *peer, const struct session_head *head);
 void cluster_who(struct cluster *cluster);
+/* Our old key counts no more: what we have in force is said again, for the host to sign anew. */
+void cluster_key_moved(struct cluster *cluster);
 /* Where we are: of these the usable ones, as many as go. */
 void cluster_links(
         struct cluster *cluster, const struct policy_addr *addrs, size_t n, uint16_t port);

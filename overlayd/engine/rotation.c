@@ -97,9 +97,11 @@ void rotation_judge_self(struct engine *e)
 	e->self_old = counts && e->has_other_key && key_equal(&e->other_key, &self->old_key);
 	if (e->self_old)
 		peer_remote_id(&e->other_key, self->name, e->self_old_id);
-	if (e->told_self_old && !e->self_old)
+	if (e->told_self_old && !e->self_old) {
 		notice(e, ENGINE_NOTICE, ENGINE_N_OWN_KEY, NULL,
 		        "This node's old key counts no more.");
+		cluster_key_moved(e->cluster);
+	}
 	e->told_self_old = e->self_old;
 }
 

@@ -337,6 +337,14 @@ static void sess_sync(struct cluster *c, struct sess *s)
 	here_say(c, s);
 }
 
+/* What the old key signed nobody can verify who hears it from now on. */
+void cluster_key_moved(struct cluster *c)
+{
+	for (struct sess *s = c->sess_head; s; s = s->next)
+		s->greeted = false;
+	c->sync_all = true;
+}
+
 /* ---- what is heard ---- */
 
 static bool budget_take(struct cluster *c, struct sess *s)

@@ -17,9 +17,11 @@ static void member_print(struct world *w, FILE *f, int i)
 	policy_key_print(&w->nodes[i].key, key, sizeof(key));
 	if (i < 14 && w->n_tokens > 1 && w->core.seed % 4 == 0) /* a token has that range, too */
 		a = 0x200000 | (i + 1);
-	fprintf(f, "  %s: { key: \"%s\", address: 10.%d.%d.%d, site: s, roles: [node%s] }\n",
+	fprintf(f, "  %s: { key: \"%s\", address: 10.%d.%d.%d, site: s, roles: [node%s]",
 	        w->nodes[i].name, key, 64 + (a >> 16), a >> 8 & 255, a & 255,
 	        w->nodes[i].seed && !w->no_seed[i] ? ", seed" : "");
+	keys_print(&w->nodes[i], f);
+	fputs(" }\n", f);
 }
 
 static char *policy_write(struct world *w, uint64_t serial)
@@ -156,6 +158,7 @@ static void members_change(struct world *w)
 	}
 	w->in[0] = true;
 	tokens_change(w);
+	keys_change(w);
 }
 
 void admin_change(struct world *w, struct node *n)
@@ -182,6 +185,7 @@ void admin_start(struct world *w)
 	if (chance(w, 0.5)) /* only chance tells ids apart */
 		memcpy(w->other_key.pub.id, w->key.pub.id, sizeof(w->key.pub.id));
 	tokens_start(w);
+	w->rotates = !w->peaceful && chance(w, 0.3);
 	w->local = policy_read(policy_write(w, 1));
 }
 

@@ -301,7 +301,7 @@ static bool is_node(const struct node *n, const struct node *o)
 {
 	const struct policy_peer *pp = policy_peer_by_name(n->policy, o->name);
 
-	return pp && !memcmp(&pp->key, &o->key, sizeof(o->key));
+	return pp && keys_holds(o, &pp->key);
 }
 
 /* Who asks any honest seed learns what each honest node has in force. */

@@ -156,7 +156,8 @@ static bool is_issued(const struct world *w, const struct policy_admission *a, c
 	for (size_t i = 0; i < w->n_issued; i++)
 		if (!memcmp(w->issued[i].grant.a.by_seed, a->by_seed, sizeof(a->by_seed)) &&
 		        grant_holds(w->bundles[n->force].policy, &w->issued[i].grant))
-			return true;
+			return keys_counts(w, grant_peer(w->bundles[n->force].policy, a->seed),
+			        &w->issued[i].grant.seed_key);
 	return false;
 }
 

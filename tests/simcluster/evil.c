@@ -153,7 +153,7 @@ static bool hide(struct world *w, struct node *n, struct session_msg *m)
 			old = i;
 	m->head = old >= 0 ? head_of(w, old) : (struct session_head){0};
 	m->statement.head = m->head;
-	sign_statement(n, &m->statement);
+	sign_statement(w, n, &m->statement);
 	return true;
 }
 

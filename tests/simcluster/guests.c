@@ -38,7 +38,8 @@ static event_fn asks;
 /* ---- what is known to be signed ---- */
 
 void guest_issued(struct world *w, const struct policy_admission *a,
-        const struct policy_key *token_key, const struct node *seed)
+        const struct policy_key *token_key, const struct policy_key *seed_key,
+        const struct node *seed)
 {
 	struct issued *is;
 
@@ -47,7 +48,7 @@ void guest_issued(struct world *w, const struct policy_admission *a,
 		w->issued = need(realloc(w->issued, w->cap_issued * sizeof(*w->issued)));
 	}
 	is = &w->issued[w->n_issued++];
-	*is = (struct issued){.grant = {*a, *token_key, seed->key}, .at = w->core.now};
+	*is = (struct issued){.grant = {*a, *token_key, *seed_key}, .at = w->core.now};
 	if (seed->force >= 0)
 		is->serial = w->bundles[seed->force].head.serial;
 	trace_str(w, a->name);
@@ -59,6 +60,24 @@ static struct issued *issued_find(struct world *w, const struct policy_admission
 		if (!memcmp(&w->issued[i].grant.a, a, sizeof(*a)))
 			return &w->issued[i];
 	return NULL;
+}
+
+/* Its token's signature is the same; whoever was told of the one has the guest with the other. */
+void guest_anew(struct world *w, const struct policy_admission *a,
+        const struct policy_key *seed_key, const struct node *seed)
+{
+	for (size_t i = 0; i < w->n_issued; i++) {
+		const struct issued *is = &w->issued[i];
+		struct policy_key token_key = is->grant.token_key;
+
+		if (memcmp(is->grant.a.by_token, a->by_token, sizeof(a->by_token)) ||
+		        is->grant.a.number != a->number || strcmp(is->grant.a.seed, a->seed))
+			continue;
+		guest_issued(w, a, &token_key, seed_key, seed);
+		return;
+	}
+	broken(w, "design 8", "%s: it signs anew for %s, who was never let in", seed->name,
+	        a->name);
 }
 
 void guests_free(struct world *w)
@@ -216,8 +235,9 @@ static bool admit(struct world *w, struct node *s, const struct wish *wish)
 	if (!a.number || policy_admission_address(s->policy, t, &a.key, &a.addr4))
 		return false;
 	memcpy(a.seed, s->name, sizeof(s->name));
-	sign_words(s->secret, words, policy_admission_words_seed(&a, words), a.by_seed);
-	guest_issued(w, &a, &t->key, s);
+	sign_words(keys_secret(s, &s->self->key), words, policy_admission_words_seed(&a, words),
+	        a.by_seed);
+	guest_issued(w, &a, &t->key, &s->self->key, s);
 	node_begin(w, s);
 	ret = cluster_admit(s->cl, &a, true);
 	node_end(w, s);

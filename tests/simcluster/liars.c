@@ -116,7 +116,7 @@ static void issue(struct world *w, const struct node *s, const struct policy_adm
 	const struct token *t = token_named(w, a->token);
 
 	w->n_lies++;
-	guest_issued(w, a, &t->key, s);
+	guest_issued(w, a, &t->key, &s->key, s);
 }
 
 bool liars_admit(struct world *w, struct node *s, struct policy_admission *wish)

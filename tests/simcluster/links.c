@@ -68,21 +68,21 @@ void links_make(struct world *w)
 			links_add(w, i, (int)rnd_below(w, (uint64_t)w->n_nodes));
 }
 
-static bool admits(const struct node *n, const struct node *o)
+static bool admits(const struct world *w, const struct node *n, const struct node *o)
 {
 	const struct policy_peer *pp;
 
 	if (!n->cl || !n->policy || !n->self)
 		return false;
 	pp = policy_peer_by_name(n->policy, o->name);
-	return pp && !memcmp(&pp->key, &o->key, sizeof(pp->key));
+	return pp && keys_prove(w, pp, o);
 }
 
 bool link_up(const struct world *w, const struct link *l)
 {
 	const struct node *a = &w->nodes[l->end[0]], *b = &w->nodes[l->end[1]];
 
-	return !l->cut && admits(a, b) && admits(b, a);
+	return !l->cut && admits(w, a, b) && admits(w, b, a);
 }
 
 enum cluster_reach link_reach(const struct world *w, const struct link *l)
@@ -125,13 +125,24 @@ void links_review(struct world *w, struct node *n)
 	}
 }
 
-void links_cut_own(struct world *w, struct node *n)
+/* By these two policies, o is one and the same node. */
+static bool stays(const struct policy *old, const struct policy *new, const struct node *o)
+{
+	const struct policy_peer *a = policy_peer_by_name(old, o->name);
+	const struct policy_peer *b = policy_peer_by_name(new, o->name);
+
+	return !a || !b || !memcmp(&a->key, &b->key, sizeof(a->key)) ||
+	       (b->has_old_key && !memcmp(&a->key, &b->old_key, sizeof(a->key)));
+}
+
+void links_cut_own(struct world *w, struct node *n, const struct policy *old)
 {
 	for (size_t i = 0; i < n->n_links; i++) {
 		struct link *l = n->links[i];
+		const struct node *o = &w->nodes[l->end[!link_side(l, n)]];
 
 		if (l->told[link_side(l, n)] == CLUSTER_GONE ||
-		        admits(n, &w->nodes[l->end[!link_side(l, n)]]))
+		        (admits(w, n, o) && (!old || stays(old, n->policy, o))))
 			continue;
 		net_break_link(w, l);
 		tell_now(w, n, l, CLUSTER_GONE);

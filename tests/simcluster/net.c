@@ -339,7 +339,7 @@ void net_send(struct world *w, struct node *n, uint64_t id, const struct session
 	if (!e || e->sess->broken)
 		return;
 	if (m.type == SESSION_STATE || m.type == SESSION_HERE)
-		sign_statement(n, &m.statement);
+		sign_statement(w, n, &m.statement);
 	if (m.type == SESSION_WANT) {
 		e->large = true;
 		e->asked++;

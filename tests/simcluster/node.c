@@ -116,6 +116,9 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_ADMISSIONS_STORE:
 		guests_store(w, n, fx);
 		return;
+	case ENGINE_FX_ADMIT_SIGN:
+		keys_resign(w, n, fx);
+		return;
 	case ENGINE_FX_SESSION_OPEN:
 		net_open(w, n, fx);
 		return;
@@ -143,7 +146,6 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 	case ENGINE_FX_JOIN_ANSWER:
 	case ENGINE_FX_JOIN_ASK:
 	case ENGINE_FX_JOIN_STOP:
-	case ENGINE_FX_ADMIT_SIGN:
 	case ENGINE_FX_CLUSTER_KEY:
 	case ENGINE_FX_TICKET_FORGET:
 	case ENGINE_FX_LOAD_KEY:
@@ -169,14 +171,17 @@ static void carry_out(struct world *w, struct node *n, const struct engine_effec
 static bool take_over(struct world *w, struct node *n)
 {
 	struct policy *p = cluster_policy(n->cl);
+	const struct policy *old;
 
 	if (!p)
 		return false;
-	policy_unref(n->policy);
+	old = n->policy;
 	n->policy = p;
 	n->self = policy_peer_by_name(p, n->name);
 	cluster_members(n->cl, p, n->self);
-	links_cut_own(w, n);
+	links_cut_own(w, n, old);
+	keys_taken_over(w, n);
+	policy_unref(old);
 	return true;
 }
 

@@ -52,6 +52,7 @@ void sign_words(void *secret, const void *words, size_t len, uint8_t sig[64])
 void sign_free(struct node *n)
 {
 	EVP_PKEY_free(n->secret);
+	EVP_PKEY_free(n->old_secret);
 }
 
 void sign_make_cluster_key(struct world *w, struct minisign_secret *out)
@@ -68,14 +69,16 @@ static bool same_content(const struct session_statement *a, const struct session
 	       a->body_len == b->body_len && !memcmp(a->body, b->body, a->body_len);
 }
 
-void sign_statement(struct node *n, struct session_statement *s)
+void sign_statement(struct world *w, struct node *n, struct session_statement *s)
 {
+	const struct policy_key *key = keys_signing(w, n);
 	uint8_t text[SESSION_STATEMENT_MAX];
 
-	if (!same_content(s, &n->statement)) {
+	if (!same_content(s, &n->statement) || memcmp(key, &n->signed_by, sizeof(*key))) {
 		n->statement = *s;
-		sign_words(
-		        n->secret, text, session_statement_text(s, text), n->statement.signature);
+		n->signed_by = *key;
+		sign_words(keys_secret(n, key), text, session_statement_text(s, text),
+		        n->statement.signature);
 	}
 	memcpy(s->signature, n->statement.signature, sizeof(s->signature));
 }

@@ -10,6 +10,7 @@
  *	admin.c    policies, made into bundles and signed; forged ones too
  *	tokens.c   what the admin grants to tokens, and takes back
  *	guests.c   newcomers with a token, and the seeds that let them in
+ *	keys.c     nodes that change their keys
  *	memo.c     each distinct bundle is opened once, whoever opens it
  *	node.c     a node: start, crash, disk, its step, its effects
  *	links.c    who can reach whom
@@ -142,6 +143,13 @@ struct node {
 	char name[16];
 	struct policy_key key;
 	void *secret; /* EVP_PKEY */
+	struct policy_key old_key;
+	void *old_secret; /* NULL: it never had another */
+	bool has_old;     /* the admin names it */
+	int64_t old_until;
+	int64_t over_at; /* of its own old key, by its policy */
+	uint64_t over_epoch;
+	struct policy_key signed_by; /* its statement */
 	bool seed;
 	unsigned evil;
 	struct cluster *cl; /* NULL: overlayd is dead */
@@ -201,8 +209,9 @@ struct world {
 	int n_tokens;
 	struct issued *issued;
 	size_t n_issued, cap_issued;
-	uint64_t n_asks, n_let_in, n_lies;
-	int n_last; /* how many want the last token */
+	uint64_t n_asks, n_let_in, n_lies, n_anew;
+	bool rotates; /* keys change */
+	int n_last;   /* how many want the last token */
 	struct node *stepping;
 	uint64_t content;
 	struct minisign_secret key, other_key;
@@ -250,7 +259,11 @@ void guests_start(struct world *w, struct node *n);      /* from disk */
 void guests_lost(struct world *w, const struct node *s); /* its disk */
 void guests_free(struct world *w);
 void guest_issued(struct world *w, const struct policy_admission *a,
-        const struct policy_key *token_key, const struct node *seed);
+        const struct policy_key *token_key, const struct policy_key *seed_key,
+        const struct node *seed);
+/* The same guest, signed by another key of its seed. */
+void guest_anew(struct world *w, const struct policy_admission *a,
+        const struct policy_key *seed_key, const struct node *seed);
 
 /* liars.c */
 /* The newcomer goes on asking (true), or is let in as it should be. */
@@ -263,6 +276,19 @@ void check_guests(struct world *w, struct node *n);
 void check_notice(struct world *w, struct node *n, const struct engine_notice *notice);
 void check_guests_kept(struct world *w, struct node *n); /* after a start */
 void check_guests_settled(struct world *w);
+
+/* keys.c */
+void keys_change(struct world *w);
+void keys_print(const struct node *n, FILE *f);
+bool keys_holds(const struct node *n, const struct policy_key *key);
+void *keys_secret(const struct node *n, const struct policy_key *key);
+const struct policy_key *keys_signing(const struct world *w, const struct node *n);
+/* Does that key count as pp's, by the swarm's clock? */
+bool keys_counts(const struct world *w, const struct policy_peer *pp, const struct policy_key *key);
+/* Can it show pp's key, by its policy and the swarm's clock? */
+bool keys_prove(const struct world *w, const struct policy_peer *pp, const struct node *n);
+void keys_taken_over(struct world *w, struct node *n);
+void keys_resign(struct world *w, struct node *n, const struct engine_effect *fx);
 
 /* memo.c */
 struct cluster_hooks memo_hooks(struct world *w);
@@ -281,8 +307,9 @@ void links_make(struct world *w);
 struct link *link_find(const struct world *w, const struct node *n, const struct node *o);
 bool link_up(const struct world *w, const struct link *l);
 enum cluster_reach link_reach(const struct world *w, const struct link *l);
-void links_review(struct world *w, struct node *n);  /* something changed: ends are told in time */
-void links_cut_own(struct world *w, struct node *n); /* within its step: whom it admits no more */
+void links_review(struct world *w, struct node *n); /* something changed: ends are told in time */
+void links_cut_own(struct world *w, struct node *n,
+        const struct policy *old); /* within its step: whom it admits no more */
 static inline int link_side(const struct link *l, const struct node *n)
 {
 	return l->end[1] == n->index;
@@ -310,7 +337,7 @@ size_t note_bytes(const struct session_head *head);
 /* sign.c */
 void sign_new_key(struct world *w, struct node *n);
 void sign_free(struct node *n);
-void sign_statement(struct node *n, struct session_statement *s);
+void sign_statement(struct world *w, struct node *n, struct session_statement *s);
 void *sign_key(struct world *w, struct policy_key *public);
 void sign_key_free(void *secret);
 void sign_words(void *secret, const void *words, size_t len, uint8_t sig[64]);

@@ -156,7 +156,9 @@ static void strike(struct world *w, struct node *n)
 			partition(w);
 		break;
 	case 6: /* nothing here needs a clock */
-		n->skew_s = (int64_t)rnd_below(w, 40 * 366 * 86400LL) - 20 * 366 * 86400LL;
+		n->skew_s =
+		        w->rotates ? 0
+		                   : (int64_t)rnd_below(w, 40 * 366 * 86400LL) - 20 * 366 * 86400LL;
 		break;
 	case 7:
 		if (chance(w, 0.3))
@@ -272,6 +274,7 @@ static void publish_last(struct world *w, struct node *unused, void *data)
 	for (int i = 0; i < w->n_nodes; i++)
 		w->in[i] = !w->nodes[i].evil || chance(w, 0.8);
 	out = left_out(w);
+	keys_change(w);
 	tokens_last(w, out + (w->n_evil ? 6 : (int)rnd_below(w, 3)));
 	w->final = admin_sign(w, -1, top < 0 ? 1 : w->bundles[top].head.serial + 1, true);
 	w->final_at = w->core.now;
