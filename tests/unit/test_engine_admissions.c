@@ -160,7 +160,7 @@ static void test_missed_all(void **state)
 static void deck_make(struct policy_admission deck[DECK])
 {
 	for (unsigned i = 0; i < DECK; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "%s%u", i % 3 ? "N" : "n", i % 7);
 		deck[i] = let_in((int)(G + i % 13), name, (int)(i % 2), i % 5 + 1);

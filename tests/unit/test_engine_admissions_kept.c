@@ -123,7 +123,7 @@ static void test_seed_rekeyed(void **state)
 
 	(void)state;
 	for (int i = 0; i < 40; i++) {
-		char name[8];
+		char name[16];
 
 		snprintf(name, sizeof(name), "g%d", i);
 		v[i] = let_in(G + i, name, 1, (uint32_t)i + 1);
