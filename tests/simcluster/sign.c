@@ -72,13 +72,15 @@ static bool same_content(const struct session_statement *a, const struct session
 void sign_statement(struct world *w, struct node *n, struct session_statement *s)
 {
 	const struct policy_key *key = keys_signing(w, n);
+	struct session_statement *last = &n->statements[s->kind == SESSION_LINKS];
+	struct policy_key *by = &n->signed_by[s->kind == SESSION_LINKS];
 	uint8_t text[SESSION_STATEMENT_MAX];
 
-	if (!same_content(s, &n->statement) || memcmp(key, &n->signed_by, sizeof(*key))) {
-		n->statement = *s;
-		n->signed_by = *key;
+	if (!same_content(s, last) || memcmp(key, by, sizeof(*key))) {
+		*last = *s;
+		*by = *key;
 		sign_words(keys_secret(n, key), text, session_statement_text(s, text),
-		        n->statement.signature);
+		        last->signature);
 	}
-	memcpy(s->signature, n->statement.signature, sizeof(s->signature));
+	memcpy(s->signature, last->signature, sizeof(s->signature));
 }

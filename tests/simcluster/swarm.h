@@ -149,7 +149,7 @@ struct node {
 	int64_t old_until;
 	int64_t over_at; /* of its own old key, by its policy */
 	uint64_t over_epoch;
-	struct policy_key signed_by; /* its statement */
+	struct policy_key signed_by[2]; /* its statements */
 	bool seed;
 	unsigned evil;
 	struct cluster *cl; /* NULL: overlayd is dead */
@@ -182,8 +182,8 @@ struct node {
 	struct traffic traffic;
 	struct traffic window; /* as it was at rate_from */
 	int64_t rate_from;
-	uint64_t changes, window_changes;   /* of the bundle in force, and of sessions */
-	struct session_statement statement; /* the last it signed */
+	uint64_t changes, window_changes;       /* of the bundle in force, and of sessions */
+	struct session_statement statements[2]; /* the last of each kind that it signed */
 	int64_t converged_at;
 	unsigned moves; /* on the underlay */
 };
