@@ -62,12 +62,11 @@ static void give(struct world *w, struct node *n)
 /* The seeds that there are now; an admin makes one where there is none. */
 static void ticket_new(struct world *w, struct node *n, void *data)
 {
-	struct policy_ticket *t = &w->joins->ticket;
+	struct policy_ticket new = {.port = 0}, *t = &new;
 	(void)data;
 
 	if (!n->stranger && !guest_is_lost(w, n))
 		return;
-	memset(t, 0, sizeof(*t));
 	snprintf(t->cluster, sizeof(t->cluster), "sim");
 	t->port = 4500;
 	t->cluster_key = w->secret.pub;
@@ -82,9 +81,11 @@ static void ticket_new(struct world *w, struct node *n, void *data)
 		s->key = w->nodes[i].keys[w->members[i].key];
 		t->n_seeds++;
 	}
+	if (!t->n_seeds)
+		return; /* it keeps the one that it has */
 	guest_ticket(w, t);
-	if (t->n_seeds)
-		give(w, n);
+	w->joins->ticket = new;
+	give(w, n);
 }
 
 /* ---- the newcomer's host ---- */

@@ -83,10 +83,18 @@ static void test_over(void **state)
 	z.b.n_said = 0;
 	pass(&z, 2 * US);
 	assert_string_equal(told(&z.b, ENGINE_N_NOT_MEMBER), "");
-	/* extended */
+	/* it may ask again, and needs not when it is extended */
+	ticket_give(&z);
+	assert_int_equal(join_look(&z.b).state, ENGINE_NEWCOMER_ASKING);
+	from = asked(&z);
+	n_wishes = 0;
 	r = with_tokens(2, "range: 10.8.0.0/24, count: 2, until: 2026-10-01");
 	bundle_new(&z, &r);
 	assert_non_null(strstr(told(&z.b, ENGINE_N_MEMBER), "This node is z"));
+	answered(&z, from.id, &(struct join_answer){.status = JOIN_BUSY, .text = ""});
+	pass(&z, 5 * US);
+	assert_int_equal(join_look(&z.b).state, ENGINE_NEWCOMER_JOINED);
+	assert_int_equal(wish_count(ENGINE_FX_TICKET_FORGET), 1);
 	free(f.data);
 	bed_end(&seed.b);
 	bed_end(&z.b);

@@ -350,9 +350,31 @@ static inline bool is_peer(struct host *h, const char *name)
 
 /* ---- newcomers ---- */
 
+/* A ticket of seeds a and b, with token lab. */
+static inline void ticket_give(struct host *z)
+{
+	struct engine_event ev = {.type = ENGINE_EV_TICKET};
+	struct policy_ticket ticket;
+
+	ticket = (struct policy_ticket){.cluster = "t", .port = 4500, .n_seeds = 2};
+	ticket.cluster_key = cluster_secret(0)->pub;
+	ticket.has_token = true;
+	memcpy(ticket.token, "lab", 4);
+	for (int i = 0; i < 2; i++) {
+		ticket.seeds[i] =
+		        (struct policy_ticket_seed){.name = {(char)('a' + i)}, .port = 4500};
+		node_key(i, &ticket.seeds[i].key);
+		snprintf(ticket.seeds[i].host, sizeof(ticket.seeds[i].host), "seed%d.example", i);
+	}
+	present = z;
+	ev.ticket.ticket = &ticket;
+	ev.ticket.name = "z";
+	ev.ticket.site = "s";
+	bed_step(&z->b, &ev);
+}
+
 static inline void newcomer_new(struct host *z)
 {
-	struct policy_ticket ticket;
 	struct engine_event ev = {.type = ENGINE_EV_OWN_KEY};
 
 	n_wishes = 0;
@@ -367,21 +389,7 @@ static inline void newcomer_new(struct host *z)
 	bed_step(&z->b, &ev);
 	plane_up(&z->b);
 	bed_charon(&z->b, true);
-	ticket = (struct policy_ticket){.cluster = "t", .port = 4500, .n_seeds = 2};
-	ticket.cluster_key = cluster_secret(0)->pub;
-	ticket.has_token = true;
-	memcpy(ticket.token, "lab", 4);
-	for (int i = 0; i < 2; i++) {
-		ticket.seeds[i] =
-		        (struct policy_ticket_seed){.name = {(char)('a' + i)}, .port = 4500};
-		node_key(i, &ticket.seeds[i].key);
-		snprintf(ticket.seeds[i].host, sizeof(ticket.seeds[i].host), "seed%d.example", i);
-	}
-	ev = (struct engine_event){.type = ENGINE_EV_TICKET};
-	ev.ticket.ticket = &ticket;
-	ev.ticket.name = "z";
-	ev.ticket.site = "s";
-	bed_step(&z->b, &ev);
+	ticket_give(z);
 }
 
 /* What it asks the next seed; the request as its host signs it. */
