@@ -256,8 +256,8 @@ void turned_away(struct engine *e, const struct sa *sa)
 	struct peer *p = sa->peer;
 	struct rivals *r;
 
-	if (!p || sa != p->best || sa->fault || p->revoking)
-		return;
+	if (!p || sa != p->best || sa->fault || p->revoking || p->on_demand)
+		return; /* on demand: it was idle there */
 	if (e->now.mono_us - sa->begun_us >= SOON_US) {
 		turned_forget(p);
 		return;
