@@ -54,7 +54,7 @@ expect "status" ctl head1 status
 expect_said 'bundle +serial 1, applied by 2 of 2 members, 1 session$' "says how far it is"
 expect "the tunnel is what it was" sa_up head1 node2
 expect "members" ctl head1 members
-expect_said '^node2 +1 .*up .* 0\.' "names the other, what it has, and its release"
+expect_said '^node2 .* 1 .* up .* 0\.' "names the other, what it has, and its release"
 ctl head1 members --json >"$BED_DIR/json"
 expect "members --json is JSON" python3 -m json.tool "$BED_DIR/json"
 
