@@ -15,7 +15,8 @@
 #define MOVE_GRACE_US 2000000 /* how long the second end lets the first build an SA anew */
 #define EARLY_TRIES 8         /* that are refused, before the delays grow */
 #define LOST_US 50000
-#define LAST_TRIES 1 /* of the place where its tunnel was */
+#define BARE_US 2000000 /* the last address went: another one comes soon, most often */
+#define LAST_TRIES 1    /* of the place where its tunnel was */
 /* Those that refuse for longer: each this often, all of them together so often. */
 #define REFUSED_US 5000000
 #define REFUSED_PER_S 2
@@ -418,6 +419,10 @@ static void connect_step(struct engine *e, struct peer *p)
 	}
 	if (e->now.mono_us < turned_until(p)) {
 		peer_wake(p, turned_until(p));
+		return;
+	}
+	if (e->underlay_known && !e->n_underlay && e->now.mono_us < e->underlay_us + BARE_US) {
+		peer_wake(p, e->underlay_us + BARE_US);
 		return;
 	}
 	if (!op_ready(e, &p->init_op)) {

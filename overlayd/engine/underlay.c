@@ -34,6 +34,7 @@ void underlay_own(struct engine *e, const struct policy_addr *addrs, size_t n)
 	struct policy_addr old[ENGINE_UNDERLAY_MAX];
 	size_t n_old = e->n_underlay;
 
+	e->underlay_us = e->now.mono_us;
 	memcpy(old, e->underlay, sizeof(old));
 	e->n_underlay = n < ENGINE_UNDERLAY_MAX ? n : ENGINE_UNDERLAY_MAX;
 	if (n)
