@@ -49,6 +49,7 @@
 #define SERVE_GAP_US 1000000
 #define SERVE_AGAIN_US 60000000
 #define SLOW_US 10000 /* what had to wait its turn is looked at together, this often */
+#define SLOW_MOST 8U  /* and so many in one step */
 #define WANT_US 5000000
 #define OPEN_US 20000000
 #define EXTRA_US 30000000 /* a session beside those to seeds lives so long */
@@ -314,6 +315,7 @@ struct cluster {
 	size_t n_unclosed;
 	bool sync_all;
 	int64_t dial_due, ending_due, slow_due;
+	uint64_t slow_last; /* the session that was served last */
 	int64_t serve_budget, serve_us;
 	struct sess *want; /* one WANT at a time */
 	struct session_head want_head;

@@ -463,14 +463,37 @@ static void sess_serve(struct cluster *c, struct sess *s)
 		where_serve(c, s);
 }
 
+/* Was it sent something? */
+static bool slow_serve(struct cluster *c, struct sess *s)
+{
+	size_t before = c->n_fx;
+
+	if (!s->slow)
+		return false;
+	sess_serve(c, s);
+	if (c->n_fx == before)
+		return false;
+	c->slow_last = s->node.key;
+	return true;
+}
+
+/* A few at a time, each in its turn: an answer to WHO can be a third of a megabyte. */
 static void slow_tick(struct cluster *c)
 {
+	struct sess *from;
+	unsigned n = 0;
+
 	if (c->now.mono_us < c->slow_due)
 		return;
 	c->slow_due = ENGINE_NEVER;
-	for (struct sess *s = c->sess_head; s; s = s->next)
-		if (s->slow)
-			sess_serve(c, s);
+	from = sess_find(c, c->slow_last);
+	from = from && from->next ? from->next : c->sess_head;
+	for (struct sess *s = from; s && n < SLOW_MOST; s = s->next)
+		n += slow_serve(c, s);
+	for (struct sess *s = c->sess_head; s && s != from && n < SLOW_MOST; s = s->next)
+		n += slow_serve(c, s);
+	if (n == SLOW_MOST)
+		c->slow_due = c->now.mono_us + SLOW_US;
 }
 
 void sessions_tick(struct cluster *c)

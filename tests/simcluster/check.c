@@ -12,6 +12,7 @@
 
 #define MANY 100
 #define WINDOW_US (10 * US)
+#define ANSWERS 8                /* to WHO, in one step */
 #define GUESTS_ROOM (20 * 17000) /* parts of what it is sending of its guests, for all */
 #define EXTRAS_MAX 12            /* sessions beside those to seeds that a node may have opened */
 
@@ -140,14 +141,18 @@ static void check_rate(struct world *w, struct node *n)
 
 static void check_bounds(struct world *w, struct node *n)
 {
-	size_t memory = cluster_memory(n->cl), largest = 0;
+	size_t memory = cluster_memory(n->cl), largest = 0, answers;
 
+	answers = (size_t)w->n_nodes;
+	answers = answers < SESSION_STATEMENTS_MAX ? answers : SESSION_STATEMENTS_MAX;
+	answers *= ANSWERS * sizeof(struct session_statement);
 	for (size_t i = 0; i < w->n_bundles; i++)
 		if (w->bundles[i].len > largest)
 			largest = w->bundles[i].len;
 	if (memory > w->memory_max)
 		w->memory_max = memory;
-	if (memory > 65536 + 10 * largest + 2048 * ((size_t)w->n_nodes + w->n_issued) + GUESTS_ROOM)
+	if (memory > 65536 + 10 * largest + 2048 * ((size_t)w->n_nodes + w->n_issued) +
+	                     GUESTS_ROOM + answers)
 		broken(w, "rule 8", "%s: the machine holds %zu bytes", n->name, memory);
 	if (n->n_fx > 64 + 4 * (n->n_sessions + n->n_links))
 		broken(w, "rule 8", "%s: %zu effects of one event", n->name, n->n_fx);
