@@ -388,7 +388,7 @@ struct engine {
 	struct policy_addr underlay[ENGINE_UNDERLAY_MAX];
 	size_t n_underlay;
 	bool underlay_known;
-	int64_t underlay_us; /* they changed last */
+	int64_t underlay_us;          /* they changed last */
 	int64_t where_at, where_last; /* to ask for links; asked last */
 	uint8_t where_n;
 
