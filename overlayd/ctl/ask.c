@@ -117,6 +117,21 @@ int ctl_ask(struct ctl *ctl, const char *method, json_t *params, json_t **out)
 	return rc;
 }
 
+int ctl_show(struct ctl *ctl, const char *method,
+        void (*tell)(const struct ctl *ctl, const json_t *answer))
+{
+	json_t *answer;
+	int rc = ctl_ask(ctl, method, NULL, &answer);
+
+	if (rc)
+		return rc;
+	if (ctl->json)
+		return ctl_print_json(answer);
+	(*tell)(ctl, answer);
+	json_decref(answer);
+	return CTL_OK;
+}
+
 const char *ctl_string(const json_t *object, const char *key, const char *missing)
 {
 	const char *text = json_string_value(json_object_get(object, key));

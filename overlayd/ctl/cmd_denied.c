@@ -46,18 +46,8 @@ static void tell(const struct ctl *ctl, const json_t *answer)
 
 static int run_denied(struct ctl *ctl, int argc, char **argv)
 {
-	json_t *answer;
-	int rc;
-
 	ctl_arguments(ctl, argc, argv, 0, 0);
-	rc = ctl_ask(ctl, "denied", NULL, &answer);
-	if (rc)
-		return rc;
-	if (ctl->json)
-		return ctl_print_json(answer);
-	tell(ctl, answer);
-	json_decref(answer);
-	return CTL_OK;
+	return ctl_show(ctl, "denied", tell);
 }
 
 const struct ctl_command ctl_cmd_denied = {

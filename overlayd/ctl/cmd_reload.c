@@ -13,18 +13,8 @@ static void tell(const struct ctl *ctl, const json_t *answer)
 
 static int run_reload(struct ctl *ctl, int argc, char **argv)
 {
-	json_t *answer;
-	int rc;
-
 	ctl_arguments(ctl, argc, argv, 0, 0);
-	rc = ctl_ask(ctl, "reload", NULL, &answer);
-	if (rc)
-		return rc;
-	if (ctl->json)
-		return ctl_print_json(answer);
-	tell(ctl, answer);
-	json_decref(answer);
-	return CTL_OK;
+	return ctl_show(ctl, "reload", tell);
 }
 
 /*

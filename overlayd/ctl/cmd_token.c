@@ -62,20 +62,6 @@ static void tell(const struct ctl *ctl, const json_t *answer)
 	table_free(table);
 }
 
-static int run_list(struct ctl *ctl)
-{
-	json_t *answer;
-	int rc = ctl_ask(ctl, "tokens", NULL, &answer);
-
-	if (rc)
-		return rc;
-	if (ctl->json)
-		return ctl_print_json(answer);
-	tell(ctl, answer);
-	json_decref(answer);
-	return CTL_OK;
-}
-
 /* ---- revoke ---- */
 
 /* "token t1 is revoked, and with it 2 guests: n1, n2" */
@@ -141,7 +127,7 @@ static int run_token(struct ctl *ctl, int argc, char **argv)
 			return CTL_USAGE;
 	n = argc - optind;
 	if (n == 1 && !strcmp(argv[optind], "list"))
-		return run_list(ctl);
+		return ctl_show(ctl, "tokens", tell);
 	if (n < 1 || strcmp(argv[optind], "revoke") != 0)
 		return ctl_usage(ctl, "list or revoke?");
 	if (n != 2)

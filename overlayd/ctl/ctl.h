@@ -102,6 +102,9 @@ int ctl_request(
         struct ctl *ctl, struct overlay *overlay, const char *method, json_t *params, json_t **out);
 /* Connect, ask, close. */
 int ctl_ask(struct ctl *ctl, const char *method, json_t *params, json_t **out);
+/* Ask, and show the answer: as JSON, or as `tell` tells it. */
+int ctl_show(struct ctl *ctl, const char *method,
+        void (*tell)(const struct ctl *ctl, const json_t *answer));
 /* The same with a file beside the request. */
 int ctl_ask_file(struct ctl *ctl, const char *method, const char *data, size_t len, json_t **out);
 /* The answer to a question that need not be answered: NULL, and not a word, where it is not. */
