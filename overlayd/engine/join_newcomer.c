@@ -295,12 +295,23 @@ static const char *trouble(int error)
 	return "could not be asked";
 }
 
+/* One seed's no is not the cluster's: the next may have a bundle that this one has not yet. */
+static void round_judge(struct engine *e)
+{
+	struct newcomer *n = e->join->newcomer;
+	bool last = (n->fails + 1) % n->n_seeds == 0;
+
+	if (last && n->refused)
+		set_state(e, ENGINE_NEWCOMER_REFUSED);
+	else if (!n->refused && n->state == ENGINE_NEWCOMER_REFUSED)
+		set_state(e, ENGINE_NEWCOMER_ASKING);
+}
+
 static void failed(struct engine *e, int error, const char *text)
 {
 	struct newcomer *n = e->join->newcomer;
 
-	if (n->state == ENGINE_NEWCOMER_REFUSED)
-		set_state(e, ENGINE_NEWCOMER_ASKING);
+	round_judge(e);
 	say(e, ENGINE_WARNING, ENGINE_N_JOINING, "Seed %s (%s port %u) %s%s%s%s",
 	        n->seeds[n->seed].name, n->seeds[n->seed].host, n->seeds[n->seed].port,
 	        trouble(error), text && *text ? " (" : "", text ? text : "",
@@ -327,7 +338,7 @@ static void refused(struct engine *e, const struct join_answer *a)
 	struct newcomer *n = e->join->newcomer;
 
 	n->refused++;
-	set_state(e, ENGINE_NEWCOMER_REFUSED);
+	round_judge(e);
 	say(e, ENGINE_WARNING, ENGINE_N_JOIN_REFUSED, "Seed %s refused: %s", n->seeds[n->seed].name,
 	        a->text && *a->text ? a->text : "it does not say why.");
 	ask_next(e, 0);

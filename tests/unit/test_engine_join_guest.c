@@ -117,6 +117,10 @@ static void test_sentence(void **state)
 	assert_string_equal(join_look(&z.b).text, "Seed a refused: The token 'lab' has let in its "
 	                                          "2 nodes: make another, or raise its "
 	                                          "count.");
+	/* the next one may have a bundle that this one has not yet */
+	assert_int_equal(join_look(&z.b).state, ENGINE_NEWCOMER_ASKING);
+	from = asked(&z);
+	answered(&z, from.id, &(struct join_answer){.status = JOIN_REFUSED, .text = "No."});
 	assert_int_equal(join_look(&z.b).state, ENGINE_NEWCOMER_REFUSED);
 	is_nobody(&z);
 	bed_end(&seed.b);
