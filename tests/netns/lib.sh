@@ -366,7 +366,7 @@ charon_start() {
 	charon_conf "$1" "$2" >"$d/strongswan.conf"
 	rm -f "$(run_dir "$1")"/charon.{pid,vici}
 	spawn "$1" charon "$d/charon.out" env STRONGSWAN_CONF="$d/strongswan.conf" /usr/lib/ipsec/charon
-	await "[ -S $(run_dir "$1")/charon.vici ]" 10 "charon of $1"
+	await "[ -S $(run_dir "$1")/charon.vici ]" 30 "charon of $1"
 }
 
 # What Debian's packages load, cut down to what a node needs; then what overlayd ships.
@@ -433,7 +433,7 @@ overlayd_start() {
 	local d=$BED_DIR/$1
 	spawn "$1" overlayd "$d/overlayd.log" "$BED_B/overlayd" --config "$d/etc" --state "$d/state" \
 		--run /run/overlayd --vici /run/charon.vici --foreground
-	await "[ -S $(run_dir "$1")/overlayd/admin.sock ]" 10 "overlayd of $1"
+	await "[ -S $(run_dir "$1")/overlayd/admin.sock ]" 30 "overlayd of $1"
 }
 overlayd_end() {
 	local pid rc
