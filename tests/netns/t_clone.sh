@@ -98,6 +98,8 @@ cable_cut node17
 expect_within '[ "$(link_of)" = 198.51.100.66:4500 ]' 60 "the first is dead: the copy has the tunnel"
 expect_within 'tcp_open head1 10.77.0.17 15002 0.5' 20 "and is reached"
 expect_within '[[ "$(reason head1 node17)" != *"two hosts"* ]]' 5 "and nothing is wrong any more"
+# head1's own call to the first, begun when its tunnel was lost, would cross with the copy's.
+await '! sas head1 node17 | grep -q CONNECTING' 30 "head1 calls the dead one no more"
 cable_mend node17
 expect_within '[[ "$(reason head1 node17)" == *"198.51.100.66 keeps the tunnel, 198.51.100.17 is turned away"* ]]' 60 \
 	"the first comes back: now it is the second"
